@@ -1,0 +1,26 @@
+"""Every limit on untrusted input, by name. SPEC.md section "Limits" lists the same numbers."""
+
+MIB = 1024 * 1024
+
+MAX_BODY_BYTES = 1 * MIB  # the msgpack part of one message
+MAX_PARTS = 16  # parts of one message, envelope and body included
+MAX_PART_BYTES = 64 * MIB  # one ZeroMQ part (ZMQ_MAXMSGSIZE)
+CHUNK_BYTES = 4 * MIB  # one upload chunk; a part is whole in memory before it is delivered
+MAX_ASSET_BYTES = 4096 * MIB
+MAX_ASSETS_PER_QUERY = 8192
+MAX_ASSETS_PER_JOB = 65536
+MAX_CHARACTERS = 16
+MAX_LORAS = 16
+MAX_PROMPT_CHARS = 8000
+MAX_NAME_CHARS = 200
+MAX_FRAMES = 4096
+MIN_SIDE = 64
+MAX_SIDE = 4096
+MAX_FPS = 120.0
+MAX_SEED = 2**63 - 1
+MAX_JOBS_PER_CLIENT = 256
+START_CREDIT_BYTES = 16 * MIB
+MAX_CREDIT_BYTES = 256 * MIB
+CLIENT_EXPIRY_S = 30.0
+PING_AFTER_S = 2.0
+PING_MISSES = 3

@@ -1,0 +1,175 @@
+"""Job specs and drive packs: what a client asks for. Frozen, bounded, serialisable.
+
+Numbers and pictures never ride inside a spec: they are assets (``AssetRef``), uploaded once by content.
+Pixel coordinates: origin at the top left corner of the picture, x to the right, y down; the centre of the
+first pixel is (0.5, 0.5). Rows of every map run from the top. Metres and seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from . import limits
+
+SCHEMA: Literal[1] = 1
+
+AssetId = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Name = Annotated[str, Meta(min_length=1, max_length=limits.MAX_NAME_CHARS)]
+Side = Annotated[int, Meta(ge=limits.MIN_SIDE, le=limits.MAX_SIDE)]
+Frames = Annotated[int, Meta(ge=1, le=limits.MAX_FRAMES)]
+Fps = Annotated[float, Meta(gt=0.0, le=limits.MAX_FPS)]
+Seed = Annotated[int, Meta(ge=0, le=limits.MAX_SEED)]
+Prompt = Annotated[str, Meta(max_length=limits.MAX_PROMPT_CHARS)]
+Dim = Annotated[int, Meta(ge=1, le=1 << 20)]
+
+DType = Literal["u1", "u2", "f2", "f4", "f8", "i4"]
+Codec = Literal["raw", "zlib"]
+Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
+
+
+class AssetRef(Struct, frozen=True):
+    """An asset by content: ``id`` is blake2b-256 of its bytes, in hex."""
+
+    id: AssetId
+    nbytes: Annotated[int, Meta(ge=0, le=limits.MAX_ASSET_BYTES)]
+
+
+class ArrayRef(Struct, frozen=True):
+    """A C-contiguous little-endian array in one asset, optionally zlib-compressed as a whole."""
+
+    asset: AssetRef
+    dtype: DType
+    shape: Annotated[tuple[Dim, ...], Meta(min_length=1, max_length=5)]
+    codec: Codec = "raw"
+
+
+class ImageRef(Struct, frozen=True):
+    """An encoded picture (sRGB, straight alpha)."""
+
+    asset: AssetRef
+    width: Side
+    height: Side
+    media_type: Literal["image/png", "image/jpeg"] = "image/png"
+
+
+MapTrack = Annotated[tuple[ArrayRef, ...], Meta(max_length=limits.MAX_FRAMES)]
+"""One array a sample time, in order."""
+
+
+class Reference(Struct, frozen=True):
+    """The person to put on a character. Joints in pixels of ``image``: (20,3) and (21,3) x, y, score.
+
+    ``source`` says where the joints come from: the rig it was rendered from, a person's hand, or
+    ``none`` (the backend estimates them).
+    """
+
+    image: ImageRef
+    source: Literal["rig", "hand", "none"] = "none"
+    body: ArrayRef | None = None
+    left_hand: ArrayRef | None = None
+    right_hand: ArrayRef | None = None
+
+
+class CharacterTrack(Struct, frozen=True):
+    """One character through the shot (T sample times).
+
+    ``body`` f4 (T,20,5), hands f4 (T,21,5): x px, y px, score 0..1, depth in metres along the view axis,
+    state (0 visible, 1 occluded, 2 off screen, 3 behind the camera, 4 the rig has no such joint).
+    Point order: Wan2.2-Animate's 20 body points, MediaPipe's 21 hand points. Left and right are the character's own.
+    ``face_box`` f4 (T,4): left, top, right, bottom px (NaN where there is none). ``index`` is the
+    character's value in the mask track.
+    """
+
+    index: Annotated[int, Meta(ge=1, le=254)]
+    name: Name
+    body: ArrayRef
+    left_hand: ArrayRef | None = None
+    right_hand: ArrayRef | None = None
+    face_box: ArrayRef | None = None
+    derived: tuple[Name, ...] = ()
+    reference: Reference | None = None
+
+
+class Camera(Struct, frozen=True):
+    """``world_from_camera`` f8 (T,4,4), camera looks along its -Z, +Y up (Blender's and OpenGL's axes);
+    ``intrinsics`` f8 (T,4): fx, fy, cx, cy in pixels; orthographic cameras give pixels a metre in fx, fy."""
+
+    world_from_camera: ArrayRef
+    intrinsics: ArrayRef
+    kind: Literal["perspective", "orthographic"] = "perspective"
+
+
+class DrivePack(Struct, frozen=True):
+    """Everything the scene knows about a shot, captured once. Every part but the size is optional.
+
+    clay   u1 (h,w,3) sRGB   neutral render with characters
+    plate  u1 (h,w,3) sRGB   the same without characters
+    mask   u1 (h,w)          0 = no character, else the character's index
+    depth  f4 (h,w)          metres along the view axis, +inf where nothing is
+    origin u2 (h,w,2)        where this surface point is seen in sample 0: x = (v / 65535 * 1.5 - 0.25) * width,
+                             y likewise with height; (0,0) where sample 0 does not see it
+    look, look_plate         sample 0 with materials and light, with and without characters
+    """
+
+    width: Side
+    height: Side
+    frames: Frames
+    fps: Fps
+    camera: Camera | None = None
+    characters: Annotated[tuple[CharacterTrack, ...], Meta(max_length=limits.MAX_CHARACTERS)] = ()
+    clay: MapTrack = ()
+    plate: MapTrack = ()
+    mask: MapTrack = ()
+    depth: MapTrack = ()
+    origin: MapTrack = ()
+    look: ImageRef | None = None
+    look_plate: ImageRef | None = None
+
+
+class Sampler(Struct, frozen=True):
+    """None means the model's official default."""
+
+    steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    guidance: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
+    guidance_low: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
+    shift: Annotated[float, Meta(gt=0.0, le=100.0)] | None = None
+
+
+class Lora(Struct, frozen=True):
+    """A LoRA known to the backend by name (never a path)."""
+
+    name: Name
+    weight: Annotated[float, Meta(ge=-4.0, le=4.0)] = 1.0
+    expert: Literal["both", "high", "low"] = "both"
+
+
+class Output(Struct, frozen=True):
+    """How frames come back: encoded files, or raw RGB8."""
+
+    encoding: Literal["png", "raw"] = "png"
+    previews: bool = True
+
+
+class JobSpec(Struct, frozen=True):
+    """One job: what to make, of what, with which numbers."""
+
+    task: Task
+    width: Side
+    height: Side
+    frames: Frames
+    fps: Fps
+    seed: Seed = 0
+    engine: Name = "draft"
+    model: Name = "draft"
+    prompt: Prompt = ""
+    negative_prompt: Prompt | None = None
+    image: ImageRef | None = None  # the first frame (i2v, ti2v, flf2v); the pack's look when absent
+    last_image: ImageRef | None = None
+    pack: DrivePack | None = None
+    sampler: Sampler = field(default_factory=Sampler)
+    loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
+    output: Output = field(default_factory=Output)
+    label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
+    schema: Literal[1] = SCHEMA

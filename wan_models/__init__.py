@@ -1,0 +1,1 @@
+"""What turns a request into frames; usable from a notebook. Importing this never imports torch."""

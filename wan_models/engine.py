@@ -1,0 +1,30 @@
+"""The one interface between the backend and whatever makes frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from .events import Event
+from .requests import Request
+
+
+class RequestRefused(ValueError):
+    """The request cannot be done: one sentence with what was given, what is allowed, what to do."""
+
+
+class Engine(Protocol):
+    """Makes frames of requests. One engine lives in one worker process and does one request at a time."""
+
+    name: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    def check(self, request: Request) -> None:
+        """Raise RequestRefused for what ``generate`` could not do; cheap, before anything is loaded."""
+
+    def generate(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
+        """Yield events. ``cancelled`` is asked between steps; when true, stop yielding soon and return.
+
+        Every frame 0..frames-1 comes exactly once in FramesDecoded, in order.
+        """
