@@ -1,0 +1,104 @@
+"""run.py: interpreters, environments, progress lines, the ledger and its sentences."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+
+
+def fake_python(folder: Path, version: str) -> Path:
+    path = folder / f"python{version}"
+    path.write_text(f"#!/bin/sh\necho {version.replace('.', ' ')}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreter is a shell script")
+def test_a_python_without_bpy_wheels_gets_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(run.Problem, match=r"3\.11 and 3\.13, this is 3\.12: give --python PATH"):
+        run.chosen_interpreter(str(fake_python(tmp_path, "3.12")))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreter is a shell script")
+def test_a_python_with_bpy_wheels_is_taken(tmp_path: Path) -> None:
+    path = fake_python(tmp_path, "3.13")
+    assert run.chosen_interpreter(str(path)) == run.Interpreter(path, (3, 13))
+
+
+def test_a_path_that_is_no_python_is_named(tmp_path: Path) -> None:
+    with pytest.raises(run.Problem, match=r"nothing-here is not a Python that runs here"):
+        run.chosen_interpreter(str(tmp_path / "nothing-here"))
+
+
+def test_an_environment_is_ready_only_for_the_requirements_it_was_made_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "ENVS", tmp_path / "envs")
+    monkeypatch.setattr(run, "REQUIREMENTS", tmp_path)
+    (tmp_path / "constraints.txt").write_text("", encoding="utf-8")
+    (tmp_path / "tiny.txt").write_text("six\n", encoding="utf-8")
+    environment = run.Environment("tiny", run.Interpreter(Path(sys.executable), (3, 11)))
+    assert not environment.is_ready()
+    environment.python.parent.mkdir(parents=True)
+    environment.python.touch()
+    (environment.folder / "wanstage.stamp").write_text(environment.stamp(), encoding="utf-8")
+    assert environment.is_ready()
+    (tmp_path / "tiny.txt").write_text("six>1\n", encoding="utf-8")
+    assert not environment.is_ready()
+
+
+def test_commands_see_the_checkout_and_not_the_callers_python_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/elsewhere")
+    environment = run.Environment("test", run.Interpreter(Path(sys.executable), (3, 11)))
+    variables = environment.variables()
+    assert "PYTHONHOME" not in variables
+    assert variables["PYTHONPATH"] == str(run.ROOT)
+    assert variables["PATH"].startswith(str(environment.scripts))
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("  Downloading bpy-5.0.1-cp311-cp311-manylinux_2_28_x86_64.whl (372.4 MB)", "bpy 372.4 MB"),
+        ("  Using cached numpy-2.4.6-cp311.whl (16 MB)", "numpy 16 MB"),
+        ("Collecting scipy", "found scipy"),
+        ("Installing collected packages: a, b", "installing packages"),
+        ("     |████████| 3 kB", ""),
+    ],
+)
+def test_pips_words_become_short_progress(line: str, shown: str) -> None:
+    assert run._pip_progress(line) == shown
+
+
+def test_a_failed_install_names_the_reason_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "ENVS", tmp_path)
+    environment = run.Environment("broken", run.Interpreter(Path(sys.executable), (3, 11)))
+    failing = [sys.executable, "-c", "print('ERROR: no space left'); raise SystemExit(1)"]
+    with pytest.raises(run.Problem, match=r"environment broken failed: ERROR: no space left .*broken\.log"):
+        run._install(environment, failing, run.Status())
+
+
+def test_the_ledger_counts_and_lists_skips_with_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "r.xml"
+    report.write_text(
+        "<testsuites><testsuite>"
+        "<testcase classname='a' name='one'/>"
+        "<testcase classname='a' name='two'><failure message='x'/></testcase>"
+        "<testcase classname='b' name='three'><skipped message='no window'/></testcase>"
+        "</testsuite></testsuites>",
+        encoding="utf-8",
+    )
+    ledger = run.Ledger(tmp_path)
+    ledger.read(report)
+    ledger.close()
+    assert capsys.readouterr().out.splitlines() == ["skipped  b.three: no window", "1 passed, 1 failed, 1 skipped"]
+
+
+def test_exec_without_a_command_says_how(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", "exec", "--"])
+    assert run.main() == 1
+    assert "give a command after '--'" in capsys.readouterr().err
