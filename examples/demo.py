@@ -1,0 +1,177 @@
+"""The main job, as a script anyone can read: a rigged character becomes two shots on image planes.
+
+Runs in an environment that has bpy (``python3 run.py demo`` makes it). Uses the operators that the panel's
+buttons call; only the waiting differs, because a script has no timer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+import bpy  # noqa: E402 (the checkout must be importable first)
+import demo_scene  # noqa: E402
+
+import blender_addon  # noqa: E402
+import protocol  # noqa: E402
+from blender_addon import pump, state, takes  # noqa: E402
+
+REFERENCE = ROOT / "examples" / "assets" / "reference_man.png"
+JOB_TIMEOUT_S = 300.0
+
+
+class Demo:
+    """The stages in order; ``seconds`` and ``report`` fill as they pass."""
+
+    def __init__(self, out: Path, backend_python: str) -> None:
+        self.out = out
+        self.backend_python = backend_python
+        self.seconds: dict[str, float] = {}
+        self.takes: dict[str, dict[str, Any]] = {}
+        self.began = time.monotonic()
+
+    def run(self) -> None:
+        """All of it. Raises RuntimeError with the operator's sentence when a step refuses."""
+        self.scene()
+        self.connect()
+        bpy.ops.wanstage.capture(filepath=str(self.out / "drive_pack" / "bundle.zip"))
+        self.seconds["capture"] = self.passed()
+        for task in ("animate", "i2v"):
+            self.shot(task)
+        bpy.ops.wm.save_mainfile(compress=True)
+        self.report()
+        bpy.ops.wanstage.disconnect()
+
+    def passed(self) -> float:
+        """Seconds since the last call."""
+        now = time.monotonic()
+        took, self.began = now - self.began, now
+        return round(took, 2)
+
+    def scene(self) -> None:
+        """A scene like any user's: a rig with motion, a set, light, a moving camera; saved so that paths are relative."""
+        say("building the scene")
+        scene = demo_scene.build()
+        blender_addon.register()
+        shot = scene.wanstage
+        shot.size, shot.fps, shot.engine = "832x480", 16.0, "draft"
+        shot.frames_folder = "//{task}"
+        hero = bpy.data.objects["Hero"]
+        hero.wanstage.reference, hero.wanstage.joints = str(REFERENCE), "rig"
+        bpy.ops.wm.save_as_mainfile(filepath=str(self.out / "shot.blend"), compress=True)
+        hero.wanstage.reference = bpy.path.relpath(str(REFERENCE))
+        self.seconds["scene"] = self.passed()
+
+    def connect(self) -> None:
+        """Start the backend and wait for its welcome."""
+        say("starting the backend")
+        done = bpy.ops.wanstage.connect(python=self.backend_python, backend_folder=str(ROOT), wait=60.0)
+        require(done, state.now.sentence)
+        self.seconds["connect"] = self.passed()
+        say("capturing the shot")
+
+    def shot(self, task: str) -> None:
+        """Submit, stream, place on a plane."""
+        say(f"{task}: submitting")
+        before = set(state.now.runs)
+        require(bpy.ops.wanstage.generate(task=task), state.now.sentence)
+        (job_id,) = set(state.now.runs) - before
+        ended = pump.run_until([job_id], JOB_TIMEOUT_S)
+        run = state.now.runs[job_id]
+        _, take = takes.find(job_id) or (None, None)
+        if not ended or take is None or take.state != "finished":
+            sentence = f"{task} did not finish: {run.problem or (take.problem if take else 'its take is gone')}"
+            raise RuntimeError(sentence)
+        self.seconds[f"{task}_upload"] = round(run.uploaded_s, 2)
+        self.seconds[f"{task}_first_frame"] = round(run.first_frame_s, 2)
+        self.seconds[f"{task}_done"] = round(run.done_s, 2)
+        self.takes[task] = {
+            "state": take.state,
+            "job_id": job_id,
+            "frames": take.frames_done,
+            "plane": take.plane,
+            "captured": run.captured,
+            "uploaded_bytes": run.upload[1],
+            "marked_frames": sorted(run.notes),
+        }
+        say(f"{task}: first frame after {run.first_frame_s:.2f} s, {take.frames_done} frames in {run.done_s:.1f} s")
+        self.passed()
+
+    def report(self) -> None:
+        """What happened, in numbers."""
+        link = state.now.client
+        seconds = {
+            **self.seconds,
+            "upload": self.seconds["animate_upload"],
+            "first_frame": max(self.seconds["animate_first_frame"], self.seconds["i2v_first_frame"]),
+            "done": self.seconds["animate_done"] + self.seconds["i2v_done"],
+        }
+        report = {
+            "versions": {
+                "wanstage": blender_addon.VERSION,
+                "blender": bpy.app.version_string,
+                "python": platform.python_version(),
+                "protocol": ".".join(map(str, protocol.VERSION)),
+                "backend": state.now.welcome.backend,
+            },
+            "frames": 81,
+            "size": [832, 480],
+            "fps": 16,
+            "seconds": seconds,
+            "wire_bytes": {"uploaded": link.bytes_sent, "received": link.bytes_received},
+            "longest_tick_ms": round(state.now.longest_tick_s * 1000, 2),
+            "takes": self.takes,
+            "file_bytes": {name: folder_bytes(self.out / name) for name in ("animate", "i2v", "drive_pack")},
+        }
+        (self.out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def folder_bytes(folder: Path) -> int:
+    """Of all files directly in it."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def say(text: str) -> None:
+    """Progress for a person."""
+    print(f"  {text}", flush=True)
+
+
+def require(result: set[str], sentence: str) -> None:
+    """An operator that did not finish ends the demo with its sentence."""
+    if result != {"FINISHED"}:
+        raise RuntimeError(sentence or "a step was cancelled")
+
+
+def main() -> int:
+    """Exit code 0, or 1 after one sentence."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--out", type=Path, required=True)
+    words.add_argument("--backend-python", required=True)
+    given = words.parse_args()
+    out = given.out.resolve()
+    (out / "drive_pack").mkdir(parents=True, exist_ok=True)
+    (out / "log").mkdir(exist_ok=True)
+    logging.basicConfig(filename=out / "log" / "demo.log", level=logging.INFO)
+    os.environ["WANSTAGE_DATA"] = str(out / "log")
+    try:
+        Demo(out, given.backend_python).run()
+    except RuntimeError as problem:
+        print(f"\n{problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # some Blender modules hang or crash while they unload
