@@ -59,7 +59,7 @@ class Demo:
         return round(took, 2)
 
     def scene(self) -> None:
-        """A scene like any user's: a rig with motion, a set, light, a moving camera; saved so that paths are relative."""
+        """A scene like any user's: a rig with motion, a set, light, a moving camera; saved for relative paths."""
         say("building the scene")
         scene = demo_scene.build()
         blender_addon.register()
