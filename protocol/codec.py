@@ -7,13 +7,14 @@ only ``ProtocolError`` (or a subclass) comes out of decoding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
 from . import VERSION, limits
-from .errors import ProtocolError, Unsupported, VersionMismatch
+from .errors import MalformedSpec, ProtocolError, Unsupported, VersionMismatch
 from .messages import ClientMessage, Message, ServerMessage
+from .validation import explain
 
 MAGIC = b"WAN" + bytes([VERSION[0]])
 
@@ -49,12 +50,38 @@ def _decode(decoder: msgspec.msgpack.Decoder[M], parts: Sequence[Buffer]) -> M:
     try:
         return decoder.decode(parts[1])
     except msgspec.ValidationError as error:
-        problem = f"the message is not one that SPEC.md allows: {error}"
-        kind = Unsupported if "Invalid value" in str(error) and "$.type" in str(error) else ProtocolError
-        raise kind(problem) from error
+        raise _invalid(parts[1], error) from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         problem = f"the message is not valid MessagePack: {error}"
         raise ProtocolError(problem) from error
+
+
+class _Head(msgspec.Struct):
+    """What is still worth reading in a message that is otherwise wrong."""
+
+    type: str = ""
+    request: Annotated[int, msgspec.Meta(ge=0)] = 0
+    job_id: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")] = ""
+    spec: dict[str, Any] = {}
+
+
+_head_decoder = msgspec.msgpack.Decoder(_Head)
+
+
+def _invalid(body: Buffer, error: msgspec.ValidationError) -> ProtocolError:
+    try:
+        head = _head_decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        head = _Head()
+    problem = f"the message is not one that SPEC.md allows: {error}"
+    if str(error).endswith("`$.type`"):
+        found: ProtocolError = Unsupported(problem)
+    elif head.type == "submit_job" and "`$.spec" in str(error):
+        found = MalformedSpec(explain(error, head.spec))
+    else:
+        found = ProtocolError(problem)
+    found.request, found.job_id = head.request, head.job_id
+    return found
 
 
 def _check_envelope(parts: Sequence[Buffer]) -> None:

@@ -4,8 +4,10 @@
     |- ProtocolError          a message that breaks SPEC.md
     |  |- VersionMismatch     another major version
     |  |- Unsupported         a message type or feature the peer does not know
+    |  |- HelloRequired       anything before Hello
     |- RequestError           a well-formed request the backend cannot take
     |  |- InvalidJob          the job spec: what was given, what is allowed
+    |  |  |- MalformedSpec    the same, found while decoding (a ProtocolError too)
     |  |- UnknownJob
     |  |- AssetError          missing, oversized or corrupt asset
     |  |- QuotaExceeded       too many jobs, too little disk
@@ -25,6 +27,8 @@ class WanstageError(Exception):
     """Base of every error a caller may want to show as it is."""
 
     code: ClassVar[str] = "error"
+    request: int = 0  # the request that it answers, where known: the ``reply_to`` of an ErrorReply
+    job_id: str = ""
 
 
 class ProtocolError(WanstageError):
@@ -61,6 +65,10 @@ class InvalidJob(RequestError):
     """The job spec is out of bounds; the message says what was given and what is allowed."""
 
     code: ClassVar[str] = "invalid_job"
+
+
+class MalformedSpec(InvalidJob, ProtocolError):
+    """A SubmitJob whose spec does not decode: the job is refused, the connection is fine."""
 
 
 class UnknownJob(RequestError):
@@ -100,7 +108,7 @@ class JobFailed(WanstageError):
 
 
 def _tree(root: type[WanstageError]) -> dict[str, type[WanstageError]]:
-    found = {root.code: root}
+    found = {root.code: root} if "code" in vars(root) else {}
     for child in root.__subclasses__():
         found.update(_tree(child))
     return found

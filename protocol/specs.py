@@ -25,7 +25,7 @@ Prompt = Annotated[str, Meta(max_length=limits.MAX_PROMPT_CHARS)]
 Dim = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 DType = Literal["u1", "u2", "f2", "f4", "f8", "i4"]
-Codec = Literal["raw", "zlib"]
+Codec = Literal["raw", "zlib", "delta"]
 Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
 
 
@@ -37,7 +37,7 @@ class AssetRef(Struct, frozen=True):
 
 
 class ArrayRef(Struct, frozen=True):
-    """A C-contiguous little-endian array in one asset, optionally zlib-compressed as a whole."""
+    """A C-contiguous little-endian array in one asset: as it is, one zlib stream, or differences in a zlib stream."""
 
     asset: AssetRef
     dtype: DType
