@@ -1,0 +1,105 @@
+"""One character with a reference, frame by frame: pose the puppet, order its pieces, paint them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wan_models.requests import CameraTrack, Character
+
+from .composite import Scene, paint, paint_shadow
+from .depth_order import paint_order, unit_depths
+from .joints import Person
+from .motion import Motion, motion_of
+from .puppet import Posed, Puppet, Unit
+from .raster import bounds, draw, triangle_map
+from .skeleton import BONES, HEAD, TORSO, Floats
+from .skin import Pose
+
+
+class Actor:
+    """``person`` is the reference found, ``character`` the track to follow."""
+
+    def __init__(self, character: Character, person: Person, camera: CameraTrack | None) -> None:
+        self.character = character
+        motion = motion_of(character.pose, person.joints, camera)
+        # shrink the picture once to its size on screen, so that sampling it never aliases
+        factor = float(np.clip(np.percentile(motion.scale, 90), 0.05, 1.0))
+        factor = 1.0 if factor > 0.9 else factor
+        image, alpha = _resized(person.image, factor), _resized(person.alpha, factor)
+        exact = np.array([alpha.shape[1] / person.alpha.shape[1], alpha.shape[0] / person.alpha.shape[0]])
+        self.motion: Motion = motion
+        self._factor = float(exact.mean())
+        self.puppet = Puppet(image, alpha, person.joints * exact)
+        self._units = {unit.name: unit for unit in self.puppet.units}
+        self._depth_weights = _depth_weights(self.puppet)
+        self._last: Posed | None = None
+        self._order: tuple[str, ...] | None = None
+
+    def distance(self, t: int) -> float:
+        """Depth of the trunk in frame ``t``, metres."""
+        return float(self.motion.depth[t, [2, 5, 8, 11]].mean())
+
+    def pose(self, t: int) -> Posed:
+        """The puppet in frame ``t``; frames must be asked in order."""
+        motion = self.motion
+        pose = Pose(motion.joints[t], float(motion.scale[t]) / self._factor, float(motion.mirror[t]), motion.face_known)
+        self._last = self.puppet.pose(pose, self._last)
+        return self._last
+
+    def order(self, t: int) -> tuple[str, ...]:
+        """Names of the pieces far to near in frame ``t``."""
+        self._order = paint_order(unit_depths(self.motion.depth[t]), list(self._units), self._order)
+        return self._order
+
+    def paint(self, picture: NDArray[np.uint8], t: int, scene: Scene) -> None:
+        """Draw frame ``t`` over ``picture`` in place."""
+        if not self.motion.drawn[t]:
+            return
+        posed = self.pose(t)
+        joints, depth = self.motion.joints[t], self.motion.depth[t]
+        shin = float(self.motion.scale[t] / self._factor * self.puppet.skin.lengths[[7, 10]].mean())
+        paint_shadow(picture, joints, depth, shin, scene)
+        surface = self._depth_weights @ depth
+        for name in self.order(t):
+            self._paint_unit(picture, posed, self._units[name], surface, scene)
+
+    def _paint_unit(self, picture: NDArray[np.uint8], posed: Posed, unit: Unit, surface: Floats, scene: Scene) -> None:
+        triangles = self.puppet.triangles[unit.triangles]
+        corners = posed.points[triangles]
+        box = bounds(corners, picture.shape[1], picture.shape[0])
+        if box[2] <= box[0] or box[3] <= box[1]:
+            return
+        seen = triangle_map(corners, box)
+        piece = draw(unit.texture(posed), self.puppet.rest[triangles], corners, box, seen)
+        shown = None
+        if scene.depth is not None:
+            each = surface[triangles].mean(axis=1)
+            depths = np.append(each, each.mean()).astype(np.float32)  # the last is for pixels beside the piece
+            shown = scene.hidden(box, depths[seen])
+        paint(picture, box, piece, shown)
+
+
+def _resized(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    if factor >= 1.0:
+        return image
+    size = (max(round(image.shape[1] * factor), 8), max(round(image.shape[0] * factor), 8))
+    if image.ndim == 3:
+        # colours weigh by their alpha, or the (often black) surroundings bleed into the edge
+        alpha = image[..., 3:].astype(np.float32)
+        weighted = cv2.resize(image[..., :3] * alpha, size, interpolation=cv2.INTER_AREA)
+        weight = cv2.resize(alpha[..., 0], size, interpolation=cv2.INTER_AREA)
+        colour = np.clip(np.rint(weighted / np.maximum(weight, 1.0)[..., None]), 0, 255)
+        return np.dstack([colour, weight]).astype(np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _depth_weights(puppet: Puppet) -> Floats:
+    """(V,22): the share of each joint's depth in each point's, by the bones that move it."""
+    shares = np.zeros((14, 22))
+    for bone, (a, b) in enumerate(BONES):
+        shares[bone, [a, b]] = 0.5
+    shares[TORSO, [2, 5, 8, 11]] = 0.25
+    shares[HEAD, [16, 17]] = 0.5
+    return np.asarray(puppet.weights @ shares)

@@ -1,0 +1,67 @@
+"""The draft's i2v as an engine: events of one request."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
+
+from .checks import check, first_frame
+from .frames import FrameMaker
+from .samples import Samples
+from .scale import scale_picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from wan_models.requests import DrivePack, Request
+
+    from .fill import Picture
+
+STILL = (
+    "There is no drive pack: the draft holds the picture still; "
+    "submit from the scene, or with a bundle, to see the motion."
+)
+NO_ORIGIN = (
+    "The drive pack has no origin maps: the set moves by depth and camera, "
+    "and characters are the clay render in the picture's colours."
+)
+LITTLE = 0.1
+LITTLE_KNOWN = "Only {:.0%} of this frame was seen in the first one; the rest is the clay render in matched colours."
+Notes: TypeAlias = tuple[tuple[int, str], ...]
+
+
+def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
+    """Frames of an i2v request, one at a time; frame 0 is the picture itself. Raises RequestRefused like ``check``."""
+    check(request)
+    picture = scale_picture(first_frame(request), request.width, request.height)
+    frames: Iterator[tuple[Picture, Notes]]
+    if request.pack is None:
+        yield Warned(STILL)
+        frames = ((picture, ()) for _ in range(request.frames))
+    else:
+        if not len(request.pack.origin):
+            yield Warned(NO_ORIGIN)
+        frames = _moved(request, request.pack, picture)
+    yield StageStarted("draw", request.frames)
+    for index in range(request.frames):
+        if cancelled():
+            return
+        frame, notes = next(frames)
+        yield FramesDecoded(index, frame[np.newaxis], notes)
+        yield StepDone(index + 1, request.frames)
+
+
+def _moved(request: Request, pack: DrivePack, picture: Picture) -> Iterator[tuple[Picture, Notes]]:
+    yield picture, ()
+    samples = Samples(pack, request.width, request.height)
+    maker = FrameMaker(picture, samples.clay(0), samples.mask(0))
+    for index in range(1, request.frames):
+        where, known = samples.motion(index)
+        share = np.count_nonzero(known) / known.size
+        notes = ((index, LITTLE_KNOWN.format(share)),) if share < LITTLE else ()
+        depth = partial(samples.inverse, index) if len(pack.depth) else None
+        yield maker.make(where, known, samples.base(index), samples.mask(index), depth), notes

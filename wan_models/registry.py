@@ -1,0 +1,85 @@
+"""Engines by name. Looking at the list imports none of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+from .engine import Engine, RequestRefused
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """One engine: where its class is, what it can do, which modules it needs (import name, what to install).
+
+    ``preload`` are modules that a worker imports before the first job, so that its first frame does not wait.
+    """
+
+    name: str
+    path: str
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    needs: tuple[tuple[str, str], ...] = ()
+    preload: tuple[str, ...] = ()
+    testing: bool = False
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """A sentence for each thing that is not installed; empty = ready."""
+        return tuple(
+            f"{self.name} needs {package}: install it with 'pip install {package}'"
+            for module, package in self.needs
+            if not _installed(module)
+        )
+
+
+def _installed(module: str) -> bool:
+    # Asked of a module that another thread is importing, find_spec raises (cv2 loads itself twice).
+    return module in sys.modules or find_spec(module) is not None
+
+
+_ENGINES: tuple[EngineRow, ...] = (
+    EngineRow(
+        name="draft",
+        path="wan_models.draft:DraftEngine",
+        models=("draft",),
+        tasks=("animate", "i2v"),
+        needs=(("cv2", "opencv-contrib-python"), ("scipy", "scipy")),
+        preload=("wan_models.draft.i2v", "wan_models.draft.animate"),
+    ),
+    EngineRow(
+        name="test",
+        path="wan_models.testing:TestEngine",
+        models=("test", "draft"),
+        tasks=("animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"),
+        testing=True,
+    ),
+)
+
+
+def engine_infos(testing: bool = False) -> tuple[EngineRow, ...]:
+    """The engines a user may ask for; ``testing`` adds the one that makes gradients and faults."""
+    return tuple(row for row in _ENGINES if testing or not row.testing)
+
+
+def preload(name: str) -> None:
+    """Import what the engine will need; ImportError comes out as it is."""
+    for row in _ENGINES:
+        if row.name == name:
+            for module in row.preload:
+                import_module(module)
+
+
+def open_engine(name: str) -> Engine:
+    """Import and make the engine. Raises RequestRefused for an unknown name or missing packages."""
+    row = next((row for row in _ENGINES if row.name == name), None)
+    if row is None:
+        problem = f"there is no engine {name}: there are {', '.join(row.name for row in _ENGINES)}"
+        raise RequestRefused(problem)
+    if row.missing:
+        raise RequestRefused("; ".join(row.missing))
+    module, _, attribute = row.path.partition(":")
+    engine: Engine = getattr(import_module(module), attribute)()
+    return engine
