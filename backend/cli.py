@@ -1,0 +1,149 @@
+"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | doctor``.
+
+With ``--json`` every command writes one JSON object a line and nothing else to standard output.
+Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from protocol.errors import ConnectionProblem, WanstageError
+
+from .settings import MIB, Settings, default_connection, default_data, parse_workers
+
+EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
+
+
+def _serve(told: argparse.Namespace) -> int:
+    from .serve import serve
+
+    data = told.data or default_data()
+    beside = data / "connection.json" if told.data else default_connection()
+    settings = Settings(
+        data=data,
+        connection_file=told.connection_file or beside,
+        bind=told.bind,
+        insecure_loopback=told.insecure_loopback,
+        idle_exit_s=told.idle_exit,
+        workers=parse_workers(told.workers),
+        test_engine=told.test_engine,
+        min_free_bytes=told.min_free * MIB,
+        max_disk_bytes=told.max_disk * MIB,
+        cancel_grace_s=told.cancel_grace,
+        client_expiry_s=told.client_expiry,
+        new_clients=tuple(told.new_client),
+    )
+    return serve(settings)
+
+
+def _client_command(told: argparse.Namespace) -> int:
+    from .commands import COMMANDS
+
+    return COMMANDS[told.command](told)
+
+
+def _doctor(told: argparse.Namespace) -> int:
+    from .doctor import doctor
+
+    return doctor(told.json, told.data or default_data())
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser("serve", help="run the backend; prints one JSON line when it is ready")
+    serve.add_argument(
+        "--data", type=Path, metavar="DIR", help="jobs, frames, assets, keys (default: user data folder)"
+    )
+    serve.add_argument(
+        "--connection-file", type=Path, metavar="PATH", help="default: connection.json in the data folder"
+    )
+    serve.add_argument("--bind", default="tcp://127.0.0.1:*", help="address and port, * = any free port")
+    serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="end when there are no clients and no jobs")
+    serve.add_argument("--workers", default="cpu:1", help="cpu:N worker processes (default: cpu:1)")
+    serve.add_argument("--insecure-loopback", action="store_true", help="no keys: for benchmarks on this machine only")
+    serve.add_argument(
+        "--new-client",
+        action="append",
+        default=[],
+        metavar="NAME",
+        type=_client_name,
+        help="write connection-NAME.json with a key of its own",
+    )
+    serve.add_argument("--min-free", type=int, default=512, metavar="MIB", help="leave so much of the disk free")
+    serve.add_argument("--max-disk", type=int, default=0, metavar="MIB", help="all frames together (0 = no bound)")
+    serve.add_argument("--cancel-grace", type=float, default=5.0, metavar="SECONDS", help="then the worker is killed")
+    serve.add_argument("--client-expiry", type=float, default=30.0, metavar="SECONDS", help=argparse.SUPPRESS)
+    serve.add_argument("--test-engine", action="store_true", help=argparse.SUPPRESS)
+    serve.set_defaults(run=_serve)
+
+
+def _client_name(text: str) -> str:
+    if not text.replace("-", "").replace("_", "").isalnum() or len(text) > 64:
+        problem = f"{text!r} is no client name: use letters, digits, - and _"
+        raise argparse.ArgumentTypeError(problem)
+    return text
+
+
+def _add_client(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text)
+    parser.add_argument(
+        "--connection", type=Path, metavar="FILE", help="default: $WANSTAGE_CONNECTION or the local backend"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of pictures for people")
+    parser.add_argument(
+        "--timeout", type=float, default=10.0, metavar="SECONDS", help="how long to wait for the backend"
+    )
+    parser.set_defaults(run=_client_command)
+    return parser
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog="wanstage", description="Turns rigged previz into finished shots.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    submit = _add_client(commands, "submit", "run a bundle (zip) or a job spec (json)")
+    submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
+    submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
+    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
+    jobs = _add_client(commands, "jobs", "list the jobs of this key, newest first")
+    jobs.add_argument("--limit", type=int, default=20)
+    for name, text in (
+        ("watch", "follow a job until it ends"),
+        ("cancel", "stop a job"),
+        ("remove", "forget an ended job and delete its frames at the backend"),
+        ("fetch", "write the frames of a job, following it until it ends"),
+    ):
+        each = _add_client(commands, name, text)
+        each.add_argument("job", help="job id, or the beginning of one")
+        if name == "fetch":
+            each.add_argument("--out", type=Path, required=True, metavar="DIR")
+            each.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    doctor = commands.add_parser("doctor", help="say what works here, with a round trip through a private backend")
+    doctor.add_argument("--json", action="store_true")
+    doctor.add_argument("--data", type=Path, metavar="DIR")
+    doctor.set_defaults(run=_doctor)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``wanstage``; returns the exit status."""
+    told = parser().parse_args(arguments)
+    try:
+        status: int = told.run(told)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except WanstageError as error:
+        sys.stderr.write(f"wanstage: {error}\n")
+        return EXIT_CONNECTION if isinstance(error, ConnectionProblem) else EXIT_REFUSED
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""A job and the states it may be in. Knows nothing of sockets, disks or processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.messages import TERMINAL, JobState, JobUpdate, Progress
+from protocol.specs import JobSpec
+
+MOVES: dict[JobState, frozenset[JobState]] = {
+    "queued": frozenset({"loading", "cancelled", "failed"}),
+    "loading": frozenset({"running", "cancelling", "failed", "queued"}),
+    "running": frozenset({"finished", "cancelling", "failed", "queued"}),
+    "cancelling": frozenset({"cancelled", "finished"}),
+    "finished": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+}
+"""The one table of legal moves. Back to ``queued`` after a crash or a restart of the server;
+``cancelling`` to ``finished`` when the last frame came before the cancel was seen."""
+
+MAX_WARNINGS = 32
+
+
+class IllegalMove(RuntimeError):
+    """A bug of ours: the caller asked for a move that MOVES does not have."""
+
+
+@dataclass
+class Job:
+    """One job as the server knows it. ``owner`` is the User-Id (client key) that submitted it."""
+
+    job_id: str
+    owner: str
+    spec: JobSpec
+    created: float  # seconds since 1970
+    state: JobState = "queued"
+    attempt: int = 0
+    error: str = ""
+    error_code: str = "none"
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    progress: Progress = field(default_factory=Progress)
+    frames_done: int = 0
+    notes: dict[int, str] = field(default_factory=dict)
+    stage_since: float = 0.0  # the server's monotonic clock
+    running_since: float = 0.0
+    resumed_at: int = 0  # frames that were there when this attempt began
+
+    @property
+    def ended(self) -> bool:
+        """True in a state without moves."""
+        return self.state in TERMINAL
+
+    def move(self, state: JobState) -> None:
+        """Change state. Raises IllegalMove when MOVES does not allow it."""
+        if state not in MOVES[self.state]:
+            problem = f"job {self.job_id} cannot go from {self.state} to {state}"
+            raise IllegalMove(problem)
+        self.state = state
+
+    def warn(self, sentence: str) -> None:
+        """Keep a warning once, at most MAX_WARNINGS of them."""
+        if sentence not in self.warnings and len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(sentence[:1000])
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds left at the rate of this attempt's frames; None before its first frame or when ended."""
+        made = self.frames_done - self.resumed_at
+        if self.state != "running" or made <= 0:
+            return None
+        return (now - self.running_since) / made * (self.spec.frames - self.frames_done)
+
+    def update(self, position: int, now: float, reply_to: int = 0) -> JobUpdate:
+        """The message that tells a client where the job is."""
+        progress = Progress(
+            stage=self.progress.stage,
+            step=self.progress.step,
+            steps=self.progress.steps,
+            frames_done=self.frames_done,
+            eta_s=self.eta_s(now),
+        )
+        return JobUpdate(
+            job_id=self.job_id,
+            state=self.state,
+            frames=self.spec.frames,
+            label=self.spec.label,
+            task=self.spec.task,
+            engine=self.spec.engine,
+            width=self.spec.width,
+            height=self.spec.height,
+            fps=self.spec.fps,
+            position=position,
+            attempt=self.attempt,
+            progress=progress,
+            error=self.error,
+            error_code=self.error_code,
+            warnings=tuple(self.warnings),
+            timings=dict(self.timings),
+            created=self.created,
+            reply_to=reply_to,
+        )

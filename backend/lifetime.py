@@ -1,0 +1,164 @@
+"""What a server leaves on disk to be found by, and the keys it keeps: lock, connection files, allow-list.
+
+``data/server.lock`` names the one server of a data folder (pid and start time together name a process).
+``data/keys`` (0700) holds the server's own pair, the local client's pair, and the public keys that are let in.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+import psutil
+import zmq
+
+from protocol import connection
+from protocol.connection import Connection
+from protocol.errors import WanstageError
+
+LOCAL = "local"
+
+
+class AlreadyServed(WanstageError):
+    """Another server has this data folder."""
+
+
+class _Holder(msgspec.Struct, frozen=True):
+    pid: int
+    started: float
+    connection_file: str = ""
+
+
+class _Pair(msgspec.Struct, frozen=True):
+    public: str
+    secret: str
+
+
+def start_time(pid: int) -> float:
+    """When the process started (seconds since 1970); 0.0 when there is none."""
+    try:
+        return psutil.Process(pid).create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def reachable(endpoint: str, host: str) -> str:
+    """Where to connect to what is bound at ``endpoint``: all addresses of a machine is no address to connect to."""
+    for everywhere in ("//0.0.0.0:", "//[::]:"):
+        endpoint = endpoint.replace(everywhere, f"//{host}:")
+    return endpoint
+
+
+class Lock:
+    """Held from construction to ``release``. Raises AlreadyServed while the holder lives; a dead one's is taken."""
+
+    def __init__(self, data: Path, connection_file: Path) -> None:
+        """Take the lock of the data folder."""
+        self._path = data / "server.lock"
+        holder = _Holder(os.getpid(), start_time(os.getpid()), str(connection_file))
+        scratch = self._path.with_name(f"server.lock.{os.getpid()}")
+        _write_private(scratch, msgspec.json.encode(holder), os.O_TRUNC)
+        try:
+            self._take(scratch)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _take(self, scratch: Path) -> None:
+        for _ in range(2):
+            try:
+                os.link(scratch, self._path)  # appears with its content or not at all
+            except FileExistsError:
+                self._refuse_or_clear()
+            else:
+                return
+        problem = f"{self._path} cannot be taken: another server is starting in this data folder"
+        raise AlreadyServed(problem)
+
+    def _refuse_or_clear(self) -> None:
+        try:
+            holder = msgspec.json.decode(self._path.read_bytes(), type=_Holder)
+        except (OSError, msgspec.DecodeError):
+            holder = _Holder(0, 0.0)
+        # Start times may differ in the last digits between two readings of a clock that was adjusted.
+        if holder.pid and abs(start_time(holder.pid) - holder.started) < 1.0:
+            problem = (
+                f"a backend (process {holder.pid}) serves this data folder already; "
+                f"its connection file is {holder.connection_file}"
+            )
+            raise AlreadyServed(problem)
+        self._path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Let the folder go."""
+        self._path.unlink(missing_ok=True)
+
+
+class Keys:
+    """The key pairs of a data folder; made at first use."""
+
+    def __init__(self, data: Path) -> None:
+        """Read or make the server's and the local client's pair."""
+        self._folder = data / "keys"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.server = self._pair("server")
+        self._local = self._pair(LOCAL)
+
+    def allowed(self) -> frozenset[bytes]:
+        """The public keys (Z85) of all clients."""
+        return frozenset({self._local.public.encode(), *(key.encode() for key in self._others().values())})
+
+    def add_client(self, name: str) -> _Pair:
+        """A new pair for ``name``, whose public half is allowed from now on; the secret half is not kept here."""
+        pair = _new_pair()
+        others = {**self._others(), name: pair.public}
+        _write_private(self._folder / "clients.json", msgspec.json.format(msgspec.json.encode(others)), os.O_TRUNC)
+        return pair
+
+    def connection(self, endpoint: str, pair: _Pair | None = None) -> Connection:
+        """What a client needs to know; without ``pair``, the local client's."""
+        pair = pair or self._local
+        return Connection(
+            endpoint, self.server.public, pair.public, pair.secret, os.getpid(), round(start_time(os.getpid()), 3)
+        )
+
+    def _others(self) -> dict[str, str]:
+        path = self._folder / "clients.json"
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+
+    def _pair(self, name: str) -> _Pair:
+        path = self._folder / f"{name}.json"
+        if path.exists():
+            return msgspec.json.decode(path.read_bytes(), type=_Pair)
+        pair = _new_pair()
+        _write_private(path, msgspec.json.encode(pair), os.O_EXCL)
+        return pair
+
+
+class ConnectionFile:
+    """The file clients look for: there while the server is ready, removed at a clean exit (if it is still ours)."""
+
+    def __init__(self, path: Path, content: Connection) -> None:
+        """Write it."""
+        self._path, self._content = path, content
+        connection.write(path, content)
+
+    def remove(self) -> None:
+        """Remove it, unless another server has written its own there."""
+        try:
+            ours = connection.read(self._path) == self._content
+        except WanstageError:
+            return
+        if ours:
+            self._path.unlink(missing_ok=True)
+
+
+def _new_pair() -> _Pair:
+    public, secret = zmq.curve_keypair()
+    return _Pair(public.decode(), secret.decode())
+
+
+def _write_private(path: Path, data: bytes, flag: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)

@@ -1,0 +1,209 @@
+"""Job specs to engine requests: references to assets become arrays, big tracks lazily, one picture at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+from protocol import limits, specs
+from protocol.assets import AssetFolder, Bytes
+from protocol.errors import AssetError, InvalidJob
+from protocol.refs import decode_array
+from wan_models import requests
+
+# Read by OpenCV at its first picture: a header that promises more is refused before anything is allocated.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.MAX_SIDE * limits.MAX_SIDE))
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class LazyMaps(Sequence["NDArray[Any]"]):
+    """One array a sample time, decoded when asked for; the last one is kept, no more."""
+
+    def __init__(self, folder: AssetFolder, refs: tuple[specs.ArrayRef, ...], what: str) -> None:
+        """``what`` names the track in errors."""
+        self._folder = folder
+        self._refs = refs
+        self._what = what
+        self._last: tuple[int, NDArray[Any]] | None = None
+
+    def __len__(self) -> int:
+        """How many sample times there are."""
+        return len(self._refs)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> LazyMaps: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | LazyMaps:
+        """Array ``index``, read-only. Raises InvalidJob when its asset is missing or damaged."""
+        if isinstance(index, slice):
+            return LazyMaps(self._folder, self._refs[index], self._what)
+        index = range(len(self._refs))[index]
+        if self._last is None or self._last[0] != index:
+            self._last = (index, load_array(self._folder, self._refs[index], f"{self._what} {index}"))
+        return self._last[1]
+
+
+def load_array(folder: AssetFolder, ref: specs.ArrayRef, what: str) -> NDArray[Any]:
+    """The array, read-only. Raises InvalidJob with ``what`` in the sentence when the asset is missing or damaged."""
+    import numpy as np
+
+    try:
+        data = decode_array(ref, folder.read(ref.asset.id))
+    except AssetError as error:
+        problem = f"the {what} cannot be read: {error}"
+        raise InvalidJob(problem) from error
+    dtype = np.dtype("<" + ref.dtype)
+    array = _summed(data, dtype, ref.shape) if ref.codec == "delta" else np.frombuffer(data, dtype).reshape(ref.shape)
+    array.flags.writeable = False
+    return array
+
+
+def _summed(data: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The array whose differences are given: byte planes of unsigned differences along axis 1 (SPEC.md section 12)."""
+    import numpy as np
+
+    planes = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, -1)
+    joined = np.empty((planes.shape[1], dtype.itemsize), np.uint8)
+    for place, plane in enumerate(planes):
+        joined[:, place] = plane
+    whole = joined.view(f"<u{dtype.itemsize}").reshape(shape)
+    np.cumsum(whole, axis=1, dtype=whole.dtype, out=whole)
+    return whole.view(dtype)
+
+
+def load_image(folder: AssetFolder, ref: specs.ImageRef, what: str, alpha: bool = False) -> NDArray[np.uint8]:
+    """uint8 sRGB (h,w,3), or (h,w,4) with straight alpha. Raises InvalidJob when it is no such picture."""
+    import cv2
+    import numpy as np
+
+    data = np.frombuffer(folder.read(ref.asset.id), np.uint8)
+    try:
+        found = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error as error:
+        problem = (
+            f"the {what} cannot be decoded ({error.err}): send a PNG or JPEG up to {limits.MAX_SIDE} pixels a side"
+        )
+        raise InvalidJob(problem) from error
+    if found is None:
+        problem = f"the {what} cannot be decoded as {ref.media_type}: the file is damaged, save it again as PNG or JPEG"
+        raise InvalidJob(problem)
+    if found.shape[:2] != (ref.height, ref.width):
+        height, width = found.shape[:2]
+        problem = f"the {what} is {width}x{height}, but the job says {ref.width}x{ref.height}: send the job again"
+        raise InvalidJob(problem)
+    return _as_rgb(found, alpha)
+
+
+def _as_rgb(found: NDArray[Any], alpha: bool) -> NDArray[np.uint8]:
+    import cv2
+    import numpy as np
+
+    if found.dtype == np.uint16:
+        found = (found >> 8).astype(np.uint8)
+    channels = 1 if found.ndim == 2 else found.shape[2]
+    codes = {
+        (1, False): cv2.COLOR_GRAY2RGB,
+        (3, False): cv2.COLOR_BGR2RGB,
+        (4, False): cv2.COLOR_BGRA2RGB,
+        (1, True): cv2.COLOR_GRAY2RGBA,
+        (3, True): cv2.COLOR_BGR2RGBA,
+        (4, True): cv2.COLOR_BGRA2RGBA,
+    }
+    return np.asarray(cv2.cvtColor(found, codes[(channels, alpha)]), np.uint8)
+
+
+def _images(spec: specs.JobSpec) -> Iterator[tuple[specs.ImageRef, str]]:
+    pack = spec.pack or specs.DrivePack(spec.width, spec.height, spec.frames, spec.fps)
+    named = [
+        (spec.image, "first image"),
+        (spec.last_image, "last image"),
+        (pack.look, "look of the drive pack"),
+        (pack.look_plate, "look plate of the drive pack"),
+    ]
+    named += [(each.reference.image, f"reference image of {each.name}") for each in pack.characters if each.reference]
+    for ref, what in named:
+        if ref is not None:
+            yield ref, what
+
+
+def check_images(folder: AssetFolder, spec: specs.JobSpec) -> None:
+    """Decode every single picture of the job once. Raises InvalidJob for the first that is damaged."""
+    for ref, what in _images(spec):
+        load_image(folder, ref, what)
+
+
+def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
+    """What the engine is asked. Raises InvalidJob when an asset is missing or damaged."""
+    sampler = spec.sampler
+    return requests.Request(
+        task=spec.task,
+        model=spec.model,
+        width=spec.width,
+        height=spec.height,
+        frames=spec.frames,
+        fps=spec.fps,
+        seed=spec.seed,
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        image=load_image(folder, spec.image, "first image") if spec.image else None,
+        last_image=load_image(folder, spec.last_image, "last image") if spec.last_image else None,
+        pack=_pack(folder, spec.pack) if spec.pack else None,
+        sampler=requests.SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_low, sampler.shift),
+        previews=spec.output.previews,
+    )
+
+
+def _pack(folder: AssetFolder, pack: specs.DrivePack) -> requests.DrivePack:
+    return requests.DrivePack(
+        width=pack.width,
+        height=pack.height,
+        frames=pack.frames,
+        fps=pack.fps,
+        camera=_camera(folder, pack.camera) if pack.camera else None,
+        characters=tuple(_character(folder, each) for each in pack.characters),
+        clay=LazyMaps(folder, pack.clay, "clay render"),
+        plate=LazyMaps(folder, pack.plate, "plate"),
+        mask=LazyMaps(folder, pack.mask, "mask"),
+        depth=LazyMaps(folder, pack.depth, "depth map"),
+        origin=LazyMaps(folder, pack.origin, "origin map"),
+        look=load_image(folder, pack.look, "look of the drive pack") if pack.look else None,
+        look_plate=load_image(folder, pack.look_plate, "look plate of the drive pack") if pack.look_plate else None,
+    )
+
+
+def _camera(folder: AssetFolder, camera: specs.Camera) -> requests.CameraTrack:
+    return requests.CameraTrack(
+        world_from_camera=load_array(folder, camera.world_from_camera, "camera track"),
+        intrinsics=load_array(folder, camera.intrinsics, "camera intrinsics"),
+        orthographic=camera.kind == "orthographic",
+    )
+
+
+def _character(folder: AssetFolder, track: specs.CharacterTrack) -> requests.Character:
+    pose = requests.PoseTrack(
+        body=load_array(folder, track.body, f"body track of {track.name}"),
+        left_hand=_optional(folder, track.left_hand, f"left hand track of {track.name}"),
+        right_hand=_optional(folder, track.right_hand, f"right hand track of {track.name}"),
+        face_box=_optional(folder, track.face_box, f"face boxes of {track.name}"),
+    )
+    reference = _reference(folder, track.reference, track.name) if track.reference else None
+    return requests.Character(track.index, track.name, pose, reference)
+
+
+def _reference(folder: AssetFolder, reference: specs.Reference, name: str) -> requests.Reference:
+    return requests.Reference(
+        image=load_image(folder, reference.image, f"reference image of {name}", alpha=True),
+        body=_optional(folder, reference.body, f"reference joints of {name}"),
+        left_hand=_optional(folder, reference.left_hand, f"reference left hand of {name}"),
+        right_hand=_optional(folder, reference.right_hand, f"reference right hand of {name}"),
+        source=reference.source,
+    )
+
+
+def _optional(folder: AssetFolder, ref: specs.ArrayRef | None, what: str) -> NDArray[Any] | None:
+    return None if ref is None else load_array(folder, ref, what)

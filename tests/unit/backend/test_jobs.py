@@ -1,0 +1,173 @@
+"""The table of moves, the store, and the scheduler with workers that are only pretended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import pytest
+
+from backend import worker_messages as wm
+from backend.frames import FrameStore
+from backend.jobs import MOVES, IllegalMove, Job
+from backend.scheduler import Scheduler
+from backend.store import JobStore
+from backend.supervisor import MAX_FAILED_STARTS
+from protocol import limits
+from protocol.errors import InvalidJob, QuotaExceeded, UnknownJob
+from protocol.messages import TERMINAL, JobState
+from protocol.specs import JobSpec, Output
+
+SPEC = JobSpec("t2v", 64, 64, 3, 16.0, engine="test", output=Output("raw"))
+FRAME = memoryview(bytes(64 * 64 * 3))
+
+
+class FakeSlot:
+    """A worker that is told things and says nothing by itself."""
+
+    def __init__(self) -> None:
+        self.state, self.job_id, self.kill_at, self.broken, self.failed_starts = "idle", "", None, False, 0
+        self.told: list[wm.ToWorker] = []
+
+    def send(self, message: wm.ToWorker) -> None:
+        self.told.append(message)
+
+
+class Rig:
+    """A scheduler with one fake slot, a real store and a clock that stands still."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.slot, self.now = folder, FakeSlot(), 100.0
+        self.open()
+
+    def open(self) -> None:
+        self.slot.state, self.slot.job_id = "idle", ""
+        self.frames = FrameStore(self.folder / "frames", 0)
+        self.store = JobStore(self.folder / "jobs.sqlite")
+        fleet: Any = SimpleNamespace(slots=[self.slot], tick=lambda now, lost: None)
+        self.scheduler = Scheduler(self.store, self.frames, fleet, max_attempts=3, grace_s=5.0, clock=lambda: self.now)
+
+    def say(self, *messages: wm.ToServer) -> None:
+        for message in messages:
+            slot: Any = self.slot
+            self.scheduler.hear(slot, message, FRAME)
+
+    def begin(self, number: int = 1) -> Job:
+        job = self.scheduler.submit(f"{number:032x}", "me", SPEC)
+        self.say(wm.RunStarted(job.job_id))
+        return job
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Rig:
+    return Rig(tmp_path)
+
+
+def test_every_state_has_a_row_and_ends_have_no_moves() -> None:
+    assert set(MOVES) == set(get_args(JobState))
+    assert {state for state, moves in MOVES.items() if not moves} == TERMINAL
+
+
+def test_illegal_moves_raise() -> None:
+    job = Job("0" * 32, "me", SPEC, 0.0)
+    with pytest.raises(IllegalMove, match="queued to finished"):
+        job.move("finished")
+
+
+def test_a_job_runs_and_is_on_disk_at_every_step(rig: Rig) -> None:
+    job = rig.begin()
+    assert rig.store.load()[0].state == "running"
+    run = rig.slot.told[0]
+    assert isinstance(run, wm.RunJob)
+    assert (run.attempt, run.first_frame) == (1, 0)
+    rig.now += 2
+    rig.say(*(wm.FrameMade(job.job_id, index) for index in range(2)))
+    assert job.eta_s(rig.now) == pytest.approx(1.0)
+    rig.say(wm.FrameMade(job.job_id, 2, "odd"), wm.RunEnded(job.job_id, "finished"))
+    assert (job.state, job.frames_done, job.notes) == ("finished", 3, {2: "odd"})
+    assert rig.store.load()[0].state == "finished"
+    assert rig.slot.state == "idle"
+
+
+def test_a_finish_without_all_frames_is_a_failure(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(wm.FrameMade(job.job_id, 1), wm.RunEnded(job.job_id, "finished"))
+    assert (job.state, job.frames_done) == ("failed", 0)
+    assert "0 of 3" in job.error
+
+
+def test_restart_counts_attempts_and_keeps_frames(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(wm.FrameMade(job.job_id, 0), wm.FrameMade(job.job_id, 1))
+    broken = rig.frames.path(job.job_id, 1, "raw")
+    broken.write_bytes(b"cut off")
+    rig.open()
+    again = rig.scheduler.find(job.job_id, "me")
+    assert (again.state, again.attempt, again.frames_done) == ("queued", 1, 1)
+    assert not broken.exists()
+    rig.scheduler.assign()
+    run = rig.slot.told[-1]
+    assert isinstance(run, wm.RunJob)
+    assert (run.attempt, run.first_frame) == (2, 1)
+    rig.open()
+    rig.scheduler.assign()
+    rig.open()
+    assert rig.scheduler.find(job.job_id, "me").state == "failed"
+
+
+def test_restart_after_the_last_frame_is_a_finish(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(*(wm.FrameMade(job.job_id, index) for index in range(3)))
+    rig.open()
+    assert rig.scheduler.find(job.job_id, "me").state == "finished"
+
+
+def test_a_cancel_seen_after_the_last_frame_is_a_finish(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(*(wm.FrameMade(job.job_id, index) for index in range(3)))
+    rig.scheduler.cancel(job)
+    assert job.state == "cancelling"
+    rig.say(wm.RunEnded(job.job_id, "cancelled"))
+    assert job.state == "finished"
+
+
+def test_restart_while_cancelling_is_a_cancel(rig: Rig) -> None:
+    job = rig.begin()
+    rig.scheduler.cancel(job)
+    assert rig.slot.kill_at == rig.now + 5.0
+    rig.open()
+    assert rig.scheduler.find(job.job_id, "me").state == "cancelled"
+
+
+def test_jobs_belong_to_their_owner(rig: Rig) -> None:
+    job = rig.begin()
+    with pytest.raises(UnknownJob):
+        rig.scheduler.find(job.job_id, "somebody")
+    with pytest.raises(InvalidJob, match="in use"):
+        rig.scheduler.taken(job.job_id, "somebody")
+    with pytest.raises(InvalidJob, match="cancel it"):
+        rig.scheduler.remove(job)
+    assert rig.scheduler.list("somebody", 10) == []
+
+
+def test_too_many_jobs_are_refused(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_JOBS_PER_CLIENT", 2)
+    rig.begin(1)
+    second = rig.scheduler.submit("2" * 32, "me", SPEC)
+    assert rig.scheduler.position(second) == 1
+    with pytest.raises(QuotaExceeded, match="2 jobs"):
+        rig.scheduler.submit("3" * 32, "me", SPEC)
+
+
+def test_no_worker_at_all_is_told_to_the_jobs(rig: Rig) -> None:
+    rig.slot.state, rig.slot.broken, rig.slot.failed_starts = "off", True, MAX_FAILED_STARTS
+    job = rig.scheduler.submit("1" * 32, "me", SPEC)
+    assert job.state == "failed"
+    assert "doctor" in job.error
+
+
+def test_list_is_newest_first_and_limited(rig: Rig) -> None:
+    for number in range(1, 4):
+        rig.scheduler.submit(f"{number:032x}", "me", SPEC)
+    assert [int(job.job_id, 16) for job in rig.scheduler.list("me", 2)] == [3, 2]

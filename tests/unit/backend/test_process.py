@@ -1,0 +1,206 @@
+"""Settings, lock, keys, the key check, and worker processes that cannot start."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+
+from backend import supervisor as sv
+from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, reachable
+from backend.settings import Settings, SettingsProblem, default_connection, parse_workers
+from backend.supervisor import MAX_FAILED_STARTS, Fleet, Slot, Supervisor
+from backend.zap import ENDPOINT, ZapHandler
+from protocol import connection
+
+Context = zmq.Context[zmq.Socket[bytes]]
+
+
+@pytest.fixture
+def context() -> Iterator[Context]:
+    made: Context = zmq.Context()
+    yield made
+    made.destroy(linger=0)
+
+
+@pytest.fixture
+def zap(context: Context) -> Iterator[ZapHandler]:
+    made = ZapHandler(context)
+    yield made
+    made.socket.close(linger=0)
+
+
+# ---- settings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bind", "loopback"),
+    [
+        ("tcp://127.0.0.1:*", True),
+        ("tcp://[::1]:5555", True),
+        ("tcp://0.0.0.0:5555", False),
+        ("tcp://*:5555", False),
+        ("tcp://127.evil.example:1", False),
+        ("tcp://localhost.example:1", False),
+    ],
+)
+def test_only_loopback_may_be_without_keys(tmp_path: Path, bind: str, loopback: bool) -> None:
+    settings = Settings(tmp_path, tmp_path / "c.json", bind=bind, insecure_loopback=True)
+    assert settings.loopback is loopback
+    if loopback:
+        settings.check()
+    else:
+        with pytest.raises(SettingsProblem, match="insecure-loopback"):
+            settings.check()
+
+
+def test_workers_and_connection_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_workers("cpu:3") == 3
+    assert parse_workers("cpu") == 1
+    for wrong in ("cuda:0", "cpu:0", "cpu:x", ""):
+        with pytest.raises(SettingsProblem, match="cpu:N"):
+            parse_workers(wrong)
+    monkeypatch.setenv("WANSTAGE_CONNECTION", "there.json")
+    assert default_connection() == Path("there.json")
+
+
+def test_the_server_starts_without_heavy_libraries() -> None:
+    heavy = "{'torch', 'cv2', 'scipy', 'av', 'rich', 'platformdirs'}"
+    code = f"import sys, backend.cli, backend.serve, backend.server; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ("tcp://0.0.0.0:5555", "tcp://render1:5555"),
+        ("tcp://[::]:5555", "tcp://render1:5555"),
+        ("tcp://127.0.0.1:5555", "tcp://127.0.0.1:5555"),
+        ("tcp://10.0.0.7:5555", "tcp://10.0.0.7:5555"),
+    ],
+)
+def test_clients_are_told_an_address_they_can_reach(bound: str, told: str) -> None:
+    assert reachable(bound, "render1") == told
+
+
+# ---- lock and keys ----------------------------------------------------------------------------------
+
+
+def test_lock_is_held_by_the_living_and_taken_from_the_dead(tmp_path: Path) -> None:
+    lock = Lock(tmp_path, tmp_path / "c.json")
+    with pytest.raises(AlreadyServed, match=str(os.getpid())):
+        Lock(tmp_path, tmp_path / "c.json")
+    lock.release()
+    # Another process has our number now: the start time tells.
+    (tmp_path / "server.lock").write_bytes(msgspec.json.encode({"pid": os.getpid(), "started": 1.0}))
+    Lock(tmp_path, tmp_path / "c.json").release()
+    (tmp_path / "server.lock").write_bytes(b"")
+    Lock(tmp_path, tmp_path / "c.json").release()
+    assert not (tmp_path / "server.lock").exists()
+
+
+def test_keys_stay_and_are_private(tmp_path: Path) -> None:
+    keys = Keys(tmp_path)
+    pair = keys.add_client("studio")
+    again = Keys(tmp_path)
+    assert again.server == keys.server
+    assert pair.public.encode() in again.allowed()
+    assert len(again.allowed()) == 2
+    assert again.connection("tcp://127.0.0.1:1").client_secret == keys.connection("tcp://127.0.0.1:1").client_secret
+    assert pair.secret not in "".join(path.read_text() for path in (tmp_path / "keys").iterdir())
+    if sys.platform != "win32":
+        assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "keys").iterdir()} == {0o600}
+
+
+def test_connection_file_of_another_server_stays(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    first = ConnectionFile(path, connection.Connection("tcp://127.0.0.1:1"))
+    second = ConnectionFile(path, connection.Connection("tcp://127.0.0.1:2"))
+    first.remove()
+    assert path.exists()
+    second.remove()
+    second.remove()
+    assert not path.exists()
+
+
+# ---- the key check ----------------------------------------------------------------------------------
+
+
+def test_zap_matches_domain_and_key(context: Context, zap: ZapHandler) -> None:
+    public, _ = zmq.curve_keypair()
+    zap.allow(b"wanstage", frozenset({public}))
+    asker = context.socket(zmq.REQ)
+    asker.connect(ENDPOINT)
+    raw = zmq.utils.z85.decode(public)
+    for domain, mechanism, key, status in [
+        (b"wanstage", b"CURVE", raw, b"200"),
+        (b"", b"CURVE", raw, b"400"),
+        (b"wanstage", b"CURVE", bytes(32), b"400"),
+        (b"wanstage", b"NULL", b"", b"400"),
+    ]:
+        asker.send_multipart([b"1.0", b"7", domain, b"1.2.3.4", b"", mechanism, key])
+        zap.answer()
+        reply = asker.recv_multipart()
+        assert reply[:3] == [b"1.0", b"7", status]
+        assert reply[4] == (public if status == b"200" else b"")
+    asker.send_multipart([b"0.9", b"8"])
+    zap.answer()
+    assert asker.recv_multipart()[2] == b"500"
+    asker.close(linger=0)
+
+
+# ---- workers that cannot start ----------------------------------------------------------------------
+
+
+def test_circuit_breaker_slows_a_respawn_loop(
+    context: Context, zap: ZapHandler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starts: list[float] = []
+
+    def dies(self: Slot, now: float) -> None:
+        starts.append(now)
+        self.state = "starting"
+
+    monkeypatch.setattr(Slot, "start", dies)
+    monkeypatch.setattr(Slot, "gone", lambda self: 1 if self.state == "starting" else None)
+    fleet = Supervisor(context, zap, 1, Fleet(tmp_path / "assets", tmp_path / "logs", ()))
+    for tick in range(600):
+        fleet.tick(tick / 10, lambda *_: None)
+    fleet.stop()
+    assert fleet.slots[0].broken
+    assert MAX_FAILED_STARTS < len(starts) <= 8, "a minute of a broken worker is a handful of starts"
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert gaps == sorted(gaps)
+
+
+def test_without_ipc_the_link_is_tcp_with_keys(
+    context: Context, zap: ZapHandler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: a real worker process says ready over CURVE."""
+    monkeypatch.setattr(sv.zmq, "has", lambda name: name != "ipc")
+    fleet = Supervisor(context, zap, 1, Fleet(tmp_path / "assets", tmp_path / "logs", ("test",)))
+    fleet.tick(0.0, lambda *_: None)
+    slot = fleet.slots[0]
+    assert slot.socket is not None
+    assert sv.bound_endpoint(slot.socket).startswith("tcp://127.0.0.1:")
+    poller = zmq.Poller()
+    poller.register(zap.socket, zmq.POLLIN)
+    poller.register(slot.socket, zmq.POLLIN)
+    heard: list[object] = []
+    while not heard:
+        events = dict(poller.poll(30_000))
+        assert events, (tmp_path / "logs" / "worker-cpu0.log").read_text()
+        zap.answer()
+        heard = [message for message, _ in slot.receive()]
+    assert type(heard[0]).__name__ == "WorkerReady"
+    fleet.stop()
+    assert slot.gone() is None

@@ -1,0 +1,112 @@
+"""Specs to requests: arrays arrive as they were, lazily; damaged ones are sentences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from backend.translate import LazyMaps, check_images, load_image, to_request
+from protocol import specs
+from protocol.assets import AssetFolder
+from protocol.errors import InvalidJob
+from protocol.refs import encode_array
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> AssetFolder:
+    return AssetFolder(tmp_path / "assets")
+
+
+def array(folder: AssetFolder, data: np.ndarray[Any, Any], codec: specs.Codec = "raw") -> specs.ArrayRef:
+    kind: Any = f"{data.dtype.kind}{data.dtype.itemsize}"
+    return encode_array(folder, np.ascontiguousarray(data), kind, data.shape, codec)
+
+
+def picture(folder: AssetFolder, pixels: np.ndarray[Any, Any], width: int = 64, height: int = 64) -> specs.ImageRef:
+    swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, swap[pixels.shape[2]]))
+    return specs.ImageRef(folder.add(data.tobytes()), width, height)
+
+
+def test_a_whole_pack_comes_through(folder: AssetFolder) -> None:
+    rng = np.random.default_rng(1)
+    body = rng.random((2, 20, 5), np.float32)
+    depth = [rng.random((64, 64), np.float32) for _ in range(2)]
+    depth[0][:3] = np.inf
+    person = rng.integers(0, 256, (64, 64, 4), np.uint8)
+    eye = np.tile(np.eye(4), (2, 1, 1))
+    pack = specs.DrivePack(
+        64,
+        64,
+        2,
+        16.0,
+        camera=specs.Camera(array(folder, eye), array(folder, np.ones((2, 4))), kind="orthographic"),
+        characters=(
+            specs.CharacterTrack(
+                7, "Ann", array(folder, body, "zlib"), reference=specs.Reference(picture(folder, person), "rig")
+            ),
+        ),
+        depth=tuple(array(folder, each, "zlib") for each in depth),
+        look=picture(folder, person[..., :3]),
+    )
+    request = to_request(folder, specs.JobSpec("animate", 64, 64, 2, 16.0, pack=pack, seed=5))
+    assert request.pack is not None
+    assert request.pack.camera is not None
+    assert request.pack.camera.orthographic
+    assert (request.seed, request.pack.characters[0].index) == (5, 7)
+    np.testing.assert_array_equal(request.pack.characters[0].pose.body, body)
+    np.testing.assert_array_equal(request.pack.depth[1], depth[1])
+    np.testing.assert_array_equal(request.pack.depth[0], depth[0])
+    assert request.pack.depth[0].dtype == np.float32
+    assert len(request.pack.mask) == 0
+    reference = request.pack.characters[0].reference
+    assert reference is not None
+    np.testing.assert_array_equal(reference.image, person)
+    np.testing.assert_array_equal(request.pack.look, person[..., :3])
+
+
+def test_maps_are_read_when_asked_for(folder: AssetFolder) -> None:
+    maps = [np.full((64, 64), value, np.uint8) for value in range(3)]
+    lazy = LazyMaps(folder, tuple(array(folder, each) for each in maps), "mask")
+    assert [int(each[0, 0]) for each in lazy] == [0, 1, 2]
+    assert int(lazy[-1][0, 0]) == 2
+    assert [int(each[0, 0]) for each in lazy[1:]] == [1, 2]
+    with pytest.raises(IndexError):
+        lazy[3]
+    with pytest.raises(ValueError, match="read-only"):
+        lazy[0][0, 0] = 1
+
+
+def test_damaged_arrays_and_pictures_are_sentences(folder: AssetFolder) -> None:
+    rubbish = folder.add(b"not zlib")
+    lazy = LazyMaps(folder, (specs.ArrayRef(rubbish, "u1", (64, 64), "zlib"),), "mask")
+    with pytest.raises(InvalidJob, match="the mask 0 cannot be read"):
+        lazy[0]
+    with pytest.raises(InvalidJob, match="cannot be decoded"):
+        load_image(folder, specs.ImageRef(rubbish, 64, 64), "look")
+    with pytest.raises(InvalidJob, match="cannot be decoded"):
+        load_image(folder, specs.ImageRef(folder.add(b""), 64, 64), "look")
+    small = picture(folder, np.zeros((64, 64, 3), np.uint8), width=128)
+    with pytest.raises(InvalidJob, match="is 64x64, but the job says 128x64"):
+        check_images(folder, specs.JobSpec("i2v", 64, 64, 1, 16.0, image=small))
+
+
+def test_a_huge_picture_is_refused_before_it_is_decoded(folder: AssetFolder) -> None:
+    _, data = cv2.imencode(".png", np.zeros((4097, 4097), np.uint8))
+    bomb = specs.ImageRef(folder.add(data.tobytes()), 4096, 4096)
+    with pytest.raises(InvalidJob, match="4096"):
+        load_image(folder, bomb, "first image")
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (64, 64, 4)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_every_kind_of_picture_becomes_rgb(folder: AssetFolder, shape: tuple[int, ...], alpha: bool) -> None:
+    _, data = cv2.imencode(".png", np.full(shape, 40000, np.uint16))
+    found = load_image(folder, specs.ImageRef(folder.add(data.tobytes()), 64, 64), "look", alpha)
+    assert found.shape == (64, 64, 4 if alpha else 3)
+    assert found.dtype == np.uint8
+    assert found[0, 0, 0] == 156
