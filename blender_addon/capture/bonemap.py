@@ -1,0 +1,159 @@
+"""Which bone of a rig is which joint: by the names of known rig families, else by hierarchy and geometry.
+
+Canonical joints: hips, chest, neck, head, and with ``.L``/``.R`` clavicle, upper_arm, forearm, hand, thigh, shin,
+foot, toe, eye, thumb.1 to pinky.3; a joint is where its bone starts. Left and right are the character's own.
+The families are data: ``retarget/maps/*.json``. Needs no bpy: an armature object is anything with ``data.bones``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .hierarchy import guess_bones
+from .params import CaptureProblem
+
+if TYPE_CHECKING:
+    import bpy
+
+MAPS = Path(__file__).resolve().parent.parent / "retarget" / "maps"
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+CORE = (
+    "hips",
+    "head",
+    *(f"{bone}.{side}" for bone in ("upper_arm", "forearm", "hand", "thigh", "shin", "foot") for side in "LR"),
+)
+NEEDED = tuple(f"{bone}.{side}" for bone in ("upper_arm", "forearm", "thigh", "shin") for side in "LR")
+OPTIONAL = (
+    "chest",
+    "neck",
+    *(f"{bone}.{side}" for bone in ("clavicle", "toe", "eye") for side in "LR"),
+    *(f"{finger}.{n}.{side}" for side in "LR" for finger in FINGERS for n in (1, 2, 3)),
+)
+
+
+@dataclass(frozen=True)
+class BoneMap:
+    """``bones`` canonical joint -> bone name; ``confidence`` canonical joint -> 0..1 (1 = the family's own name,
+    0.9 = an alternative name, 0.6 = found by geometry). ``derived`` lists pose points computed from other bones
+    by the offset table (``offsets.py``), ``missing`` canonical joints the rig does not have.
+    """
+
+    family: str
+    bones: dict[str, str]
+    confidence: dict[str, float]
+    derived: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Family:
+    """One file of ``retarget/maps``: joint -> bone names to try, each prefix in order; a rig with a bone
+    named in ``never`` is of another family."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    never: frozenset[str]
+    bones: dict[str, tuple[str, ...]]
+
+
+@lru_cache(maxsize=1)
+def families() -> tuple[Family, ...]:
+    """Every known rig family, in the order of their file names."""
+    return tuple(_read_family(path) for path in sorted(MAPS.glob("*.json")))
+
+
+def _read_family(path: Path) -> Family:
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    bones: dict[str, tuple[str, ...]] = {}
+    for joint, names in data["bones"].items():
+        if not joint.endswith(".S"):
+            bones[joint] = tuple(names)
+            continue
+        for side, word in data["sides"].items():
+            bones[joint[:-1] + side] = tuple(name.replace("{s}", word) for name in names)
+    return Family(data["family"], tuple(data["prefixes"]), frozenset(data["never"]), bones)
+
+
+def match_family(family: Family, names: Mapping[str, str]) -> tuple[dict[str, str], dict[str, float]]:
+    """The family's joints found among ``names`` (namespace-stripped name -> bone name), with confidences."""
+    bones: dict[str, str] = {}
+    confidence: dict[str, float] = {}
+    for joint, candidates in family.bones.items():
+        tries = ((prefix + name, rank) for rank, name in enumerate(candidates) for prefix in family.prefixes)
+        for name, rank in tries:
+            if name in names:
+                bones[joint], confidence[joint] = names[name], 1.0 if rank == 0 else 0.9
+                break
+    return bones, confidence
+
+
+def _strip_namespaces(names: list[str]) -> dict[str, str]:
+    """Full names first, then without a ``namespace:`` or ``Armature|`` in front; the first bone of a name wins."""
+    stripped = {name: name for name in names}
+    for name in names:
+        bare = name.replace("|", ":").rsplit(":", 1)[-1]
+        stripped.setdefault(bare, name)
+    return stripped
+
+
+def _by_names(names: list[str]) -> tuple[str, dict[str, str], dict[str, float]]:
+    lookup = _strip_namespaces(names)
+    best: tuple[str, dict[str, str], dict[str, float]] = ("unknown", {}, {})
+    best_score = (0, 0)
+    for family in families():
+        if not family.never.isdisjoint(lookup):
+            continue
+        bones, confidence = match_family(family, lookup)
+        score = (sum(joint in bones for joint in CORE), len(bones))
+        if score > best_score:
+            best, best_score = (family.name, bones, confidence), score
+    return best
+
+
+def find_bone_map(armature_object: bpy.types.Object, overrides: Mapping[str, str] | None = None) -> BoneMap:
+    """The bone map of an armature object. ``overrides`` (canonical joint -> bone name) win.
+
+    Raises CaptureProblem when arms and legs cannot be recognised, or an override names no bone of the rig.
+    """
+    bones_of_rig = armature_object.data.bones
+    names = [bone.name for bone in bones_of_rig]
+    family, bones, confidence = _by_names(names)
+    if sum(joint in bones for joint in CORE) < len(CORE):
+        guessed = guess_bones(bones_of_rig)
+        if sum(joint in bones for joint in NEEDED) < len(NEEDED):
+            family, bones, confidence = "unknown", {}, {}
+        for joint, name in guessed.items():
+            if joint not in bones:
+                bones[joint], confidence[joint] = name, 0.6
+    for joint, name in (overrides or {}).items():
+        if name not in bones_of_rig:
+            msg = f"The bone map of {armature_object.name} names {name!r} for {joint}: the rig has no such bone."
+            raise CaptureProblem(msg)
+        bones[joint], confidence[joint] = name, 1.0
+    absent = [joint for joint in NEEDED if joint not in bones]
+    if absent:
+        msg = (
+            f"{armature_object.name} has no bones that Wanstage recognises as a person's "
+            f"({', '.join(absent[:3])} and others are missing): choose a humanoid rig or give a bone map."
+        )
+        raise CaptureProblem(msg)
+    missing = tuple(joint for joint in (*CORE, *OPTIONAL) if joint not in bones)
+    return BoneMap(family, bones, confidence, derived_points(bones), missing)
+
+
+def derived_points(bones: Mapping[str, str]) -> tuple[str, ...]:
+    """The pose points that a rig with these joints lacks and the offset table supplies."""
+    points = ["neck", "nose", "ear.R", "ear.L"]
+    for side in "RL":
+        for point, joint in (("eye", "eye"), ("toe", "toe"), ("wrist", "hand"), ("ankle", "foot")):
+            if f"{joint}.{side}" not in bones:
+                points.append(f"{point}.{side}")
+        points += [
+            f"{finger}.4.{side}" for finger in FINGERS if f"{finger}.3.{side}" in bones or f"{finger}.2.{side}" in bones
+        ]
+    return tuple(points)

@@ -1,0 +1,94 @@
+"""Real renders: the scene with its materials, lights, world and view transform, at one moment.
+
+Always by Cycles: it gives the same picture on every machine and Blender version, while EEVEE takes seconds a picture
+without a graphics card; what the artist set up for Cycles (bounces, caustics, film) is kept, and the sample count and
+denoiser are ours.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from .evaluate import Scratch, bare_copy, character_objects, scratch, set_frame
+from .params import PLANE, CaptureProblem, ShotParams
+
+NOISE = 0.05  # where this little noise is left, Cycles stops early: the denoiser takes the rest out
+
+
+def set_render(copy: bpy.types.Scene, size: tuple[int, int], samples: int, path: Path, alpha: bool) -> None:
+    """Cycles settings and output of a temporary scene."""
+    render = copy.render
+    render.engine = "CYCLES"
+    render.resolution_x, render.resolution_y = size
+    render.resolution_percentage = 100
+    render.use_border = render.use_compositing = render.use_sequencer = False
+    render.use_persistent_data = False
+    render.film_transparent = alpha
+    render.filepath, render.use_file_extension = str(path), False
+    for stamp in tuple(render.bl_rna.properties.keys()):
+        if stamp.startswith("use_stamp"):  # dates and file paths would go into the PNG, and off this machine
+            setattr(render, stamp, False)
+    image = render.image_settings
+    if hasattr(image, "media_type"):
+        image.media_type = "IMAGE"
+    image.file_format = "PNG"
+    image.color_mode, image.color_depth, image.compression = "RGBA" if alpha else "RGB", "8", 15
+    cycles = copy.cycles
+    cycles.samples = samples
+    cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, NOISE
+    cycles.use_denoising = _can_denoise()
+    cycles.denoising_prefilter = "FAST"
+    if hasattr(cycles, "denoising_quality"):
+        cycles.denoising_quality = "BALANCED"
+    if "OPENIMAGEDENOISE" in cycles.bl_rna.properties["denoiser"].enum_items:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+
+
+def _can_denoise() -> bool:
+    """Debian's Blender is built without a denoiser, and a render that asks for one fails."""
+    import _cycles
+
+    return bool(getattr(_cycles, "with_openimagedenoise", True))
+
+
+def render_look(
+    params: ShotParams, scene: bpy.types.Scene, camera: bpy.types.Object, without: list[Any], path: Path
+) -> bytes:
+    """PNG bytes of sample 0, without the characters of these armatures (and so without their shadows)."""
+    gone = {item for armature in without for item in character_objects(scene, armature)}
+    with scratch() as made:
+        copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone])
+        if camera.name not in copy.objects:
+            copy.collection.objects.link(camera)
+        copy.camera = camera
+        set_frame(copy, params.frame_start)
+        set_render(copy, (params.width, params.height), params.look_samples, path, alpha=False)
+        return render_png(made, copy, path)
+
+
+def render_png(made: Scratch, copy: bpy.types.Scene, path: Path) -> bytes:
+    """Render a temporary scene to its file; CaptureProblem when nothing was written."""
+    made.render(copy)
+    if not path.is_file():
+        msg = f"Blender wrote no picture of the scene to {path.name}: check the free space of its temporary folder."
+        raise CaptureProblem(msg)
+    return path.read_bytes()
+
+
+def rendered(scene: bpy.types.Scene) -> list[Any]:
+    """The scene's objects that a render shows, by collections and view layer."""
+    layer = next((layer for layer in scene.view_layers if layer.use), scene.view_layers[0])
+    found: dict[Any, None] = {}
+
+    def walk(collection: bpy.types.Collection, inside: bpy.types.LayerCollection) -> None:
+        if collection.hide_render or inside.exclude:
+            return
+        found.update(dict.fromkeys(collection.objects))
+        for child in inside.children:
+            walk(child.collection, child)
+
+    walk(scene.collection, layer.layer_collection)
+    return [item for item in found if not item.hide_render and not item.get(PLANE)]

@@ -1,0 +1,1 @@
+"""Rig conventions: ``maps/`` holds one bone map a rig family, read by ``capture.bonemap``."""
