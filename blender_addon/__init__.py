@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wanstage in Blender: the panel, capture, playback and takes.
+
+Registration order matters (properties before panels); it is undone in reverse. Nothing here opens a
+connection or touches a file: the first network use is the user's own click on Connect.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+
+VERSION = "0.1.0"
+
+logger = logging.getLogger(__name__)
+
+MODULES = (
+    "preferences",
+    "properties",
+    "operators.connection",
+    "operators.generate",
+    "operators.takes",
+    "panels",
+    "handlers",
+)
+
+
+def register() -> None:
+    """Called by Blender when the add-on is enabled."""
+    for name in MODULES:
+        importlib.import_module(f".{name}", __package__).register()
+
+
+def unregister() -> None:
+    """Called by Blender when the add-on is disabled; leaves no timer, handler, socket or class behind."""
+    for name in reversed(MODULES):
+        importlib.import_module(f".{name}", __package__).unregister()

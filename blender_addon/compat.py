@@ -1,0 +1,52 @@
+"""Where Blender versions differ (3.4, and 4.2 to 5.2), in one place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+VERSION: tuple[int, int, int] = tuple(bpy.app.version)
+
+
+def enable_nodes(material: bpy.types.Material) -> None:
+    """A material's node tree; since 5.0 it is always there and asking for it is deprecated."""
+    if VERSION < (5, 0, 0):
+        material.use_nodes = True
+
+
+def online_allowed() -> bool:
+    """Whether Blender may use the network beyond this machine (no such setting before 4.2)."""
+    return bool(getattr(bpy.app, "online_access", True))
+
+
+def offline_forced() -> bool:
+    """Whether Blender was started with ``--offline-mode``, so that the preference cannot be changed."""
+    return bool(getattr(bpy.app, "online_access_override", False))
+
+
+def hide_shadow(material: bpy.types.Material) -> None:
+    """EEVEE before 4.2 takes shadows from the material, later ones from the object."""
+    if hasattr(material, "shadow_method"):
+        material.shadow_method = "NONE"
+
+
+def user_directory(package: str) -> str:
+    """A folder of our own that survives updates: the extension's if we are one, else Blender's user data."""
+    if package.startswith("bl_ext.") and hasattr(bpy.utils, "extension_path_user"):
+        return bpy.utils.extension_path_user(package, path="", create=True)
+    return bpy.utils.user_resource("DATAFILES", path="wanstage", create=True)
+
+
+def draw_progress(layout: Any, factor: float, text: str) -> None:
+    """A progress bar where Blender has one (4.0 and later), else words."""
+    if hasattr(layout, "progress"):
+        layout.progress(factor=factor, text=text)
+    else:
+        layout.label(text=f"{text} ({factor:.0%})", icon="SORTTIME")
+
+
+def undo_push(message: str) -> None:
+    """One undo step for what a timer did; background mode keeps no undo stack."""
+    if not bpy.app.background and bpy.context.window_manager and bpy.context.window_manager.windows:
+        bpy.ops.ed.undo_push(message=message)

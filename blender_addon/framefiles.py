@@ -1,0 +1,97 @@
+"""The numbered pictures of a take on disk. No bpy.
+
+``frame_0001.png`` is sample 0. A frame is written beside its place and renamed, so that a name never
+shows half a picture, and a full disk leaves no broken file behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from .problems import UserProblem
+
+logger = logging.getLogger(__name__)
+
+PATTERN = "frame_{:04d}.png"
+
+
+def path_of(folder: Path, index: int) -> Path:
+    """The file of sample ``index`` (0..)."""
+    return folder / PATTERN.format(index + 1)
+
+
+def make_folder(folder: Path) -> Path:
+    """Create it and prove that it can be written. Raises UserProblem."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        problem = f"Frames cannot be written to {folder} ({error.strerror}): save the file elsewhere or free disk space"
+        raise UserProblem(problem) from error
+    return folder
+
+
+def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
+    """One frame's file. Raises UserProblem when the disk refuses."""
+    target = path_of(folder, index)
+    scratch = target.with_suffix(".part")
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the folder itself may be gone
+            scratch.unlink(missing_ok=True)
+        problem = (
+            f"Frame {index + 1} cannot be written to {folder} ({error.strerror}): free disk space, then attach again"
+        )
+        raise UserProblem(problem) from error
+    return target
+
+
+def count(folder: Path) -> int:
+    """How many frames are there without a gap, from the first."""
+    index = 0
+    while path_of(folder, index).is_file():
+        index += 1
+    return index
+
+
+def write_meta(folder: Path, meta: dict[str, Any]) -> None:
+    """``take.json`` beside the frames, so that a folder explains itself without the .blend."""
+    try:
+        (folder / "take.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False), encoding="utf-8")
+    except OSError as error:
+        logger.warning("take.json cannot be written to %s: %s", folder, error.strerror)  # the .blend has it too
+
+
+def remove(folder: Path) -> None:
+    """Delete a take's files, and the folder if nothing else is in it."""
+    for file in folder.glob("frame_*.png"):
+        if re.fullmatch(r"frame_\d{4,}\.png", file.name):
+            file.unlink(missing_ok=True)
+    (folder / "take.json").unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def move(source: Path, target: Path) -> None:
+    """A take's folder to another place, across disks too. Raises UserProblem."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(str(source), str(target))
+    except OSError as error:
+        problem = f"The frames in {source} cannot be moved to {target} ({error.strerror})"
+        raise UserProblem(problem) from error
+
+
+def safe_name(name: str) -> str:
+    """A folder name that every system takes; letters of any script stay."""
+    return re.sub(r"[^\w\- ]", "_", name).strip(" .")[:60] or "shot"

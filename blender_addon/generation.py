@@ -1,0 +1,181 @@
+"""Capture a shot and submit it: a generator, so that a window can show progress between its steps.
+
+Nothing half-made is left: the take appears only when its pack is complete and its folder is proved writable.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import bpy
+import msgspec
+
+from . import capture, preferences, preflight, pump, shots, state, takes, wire
+from .problems import UserProblem
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the operator was asked for. ``seed`` None takes the shot's."""
+
+    task: str
+    seed: int | None = None
+    prompt: str | None = None
+    force: bool = False
+
+
+Steps = Generator[state.CaptureState, None, Any]
+
+
+def assets() -> Any:
+    """The folder that holds captured assets by content."""
+    return wire.assets.AssetFolder(preferences.settings().data / "assets")
+
+
+def refuse(problems: list[str]) -> None:
+    """Raises UserProblem with the first of them, and says how many more there are."""
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        raise UserProblem(problems[0] + more)
+
+
+def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
+    """The shot's drive pack: the last one when nothing changed since, else a new capture. Returns CachedPack."""
+    refuse(preflight.capture_problems(scene))
+    wanted = shots.parameters(scene)
+    cached = state.now.packs.get(scene.name)
+    if cached is not None and not force and cached.key == shots.pack_key(scene, wanted):
+        return cached
+    began = time.monotonic()
+    progress = state.now.capture = state.CaptureState("prepare", 0, wanted.frames)
+    steps = capture.capture_shot(wanted, assets())
+    try:
+        while True:
+            try:
+                seen = next(steps)
+            except StopIteration as done:
+                pack = done.value
+                break
+            progress.stage, progress.step, progress.steps = seen.stage, seen.step, seen.steps
+            progress.warnings = seen.warnings
+            yield progress
+    except capture.CaptureProblem as problem:
+        raise UserProblem(str(problem)) from problem
+    except RuntimeError as problem:  # how Blender's operators say what went wrong
+        sentence = f"The shot cannot be rendered: {str(problem).removeprefix('Error: ').strip()}"
+        raise UserProblem(sentence) from problem
+    except wire.errors.WanstageError as problem:
+        sentence = f"The captured shot cannot be kept: {problem}"
+        raise UserProblem(sentence) from problem
+    finally:
+        steps.close()  # Esc: the scene is put back before anything else happens
+        state.now.capture = None
+    # the key is taken again: making and unmaking the clay look may have counted as edits
+    found = state.CachedPack(shots.pack_key(scene, wanted), pack, progress.warnings, time.monotonic() - began)
+    state.now.packs[scene.name] = found
+    return found
+
+
+def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
+    """Check, capture, submit; returns the job id at once, while the frames are still to come."""
+    shot = scene.wanstage
+    refuse(
+        preflight.backend_problems(shot.engine, wish.task)
+        or preflight.capture_problems(scene) + preflight.task_problems(scene, wish.task)
+    )
+    people = references(scene) if wish.task == "animate" else {}
+    before = state.now.packs.get(scene.name)
+    cached = yield from drive_pack(scene, force=wish.force)
+    spec = spec_of(scene, wish, with_references(cached.pack, people))
+    return submit(scene, wish, spec, cached, captured=cached is not before)
+
+
+def references(scene: bpy.types.Scene) -> dict[int, Any]:
+    """Character index -> protocol Reference, for those who have one. Raises UserProblem."""
+    found = {}
+    scratch = preferences.settings().cache
+    for index, item in enumerate(shots.characters(scene), start=1):
+        path = shots.reference_path(item, scratch)
+        if path is None:
+            continue
+        try:
+            reference = capture.load_reference(path, assets())
+        except capture.CaptureProblem as problem:
+            raise UserProblem(str(problem)) from problem
+        if item.wanstage.joints == "find":
+            reference = msgspec.structs.replace(reference, source="none", body=None, left_hand=None, right_hand=None)
+        found[index] = reference
+    return found
+
+
+def with_references(pack: Any, people: dict[int, Any]) -> Any:
+    """The pack with each character's person."""
+    if not people:
+        return pack
+    tracks = tuple(
+        msgspec.structs.replace(track, reference=people[track.index]) if track.index in people else track
+        for track in pack.characters
+    )
+    return msgspec.structs.replace(pack, characters=tracks)
+
+
+def spec_of(scene: bpy.types.Scene, wish: Wish, pack: Any) -> Any:
+    """The job spec. The model is the shot's when the engine has it, else the engine's first."""
+    shot = scene.wanstage
+    info = preflight.engine_info(shot.engine)
+    models = info.models if info is not None else ()
+    model = shot.model if shot.model in models or not models else models[0]
+    return wire.specs.JobSpec(
+        task=wish.task, width=pack.width, height=pack.height, frames=pack.frames, fps=pack.fps,
+        seed=shot.seed if wish.seed is None else wish.seed, engine=shot.engine, model=model,
+        prompt=shot.prompt if wish.prompt is None else wish.prompt,
+        negative_prompt=shot.negative_prompt or None, pack=pack, label=f"{scene.name} {wish.task}"[:200],
+    )  # fmt: skip
+
+
+def submit(scene: bpy.types.Scene, wish: Wish, spec: Any, cached: state.CachedPack, *, captured: bool) -> str:
+    """Make the take, then hand the job to the client. Returns the job id."""
+    client = state.now.client
+    if client is None:
+        problem = state.now.sentence or "The backend went away while the shot was captured: connect again"
+        raise UserProblem(problem)
+    job_id = wire.client.new_id()
+    shot_camera = shots.camera(scene)
+    take = takes.add(
+        scene, job_id,
+        {"task": wish.task, "engine": spec.engine, "seed": spec.seed % 2**31, "width": spec.width,
+         "height": spec.height, "frames": spec.frames, "fps": spec.fps, "camera": shot_camera.name,
+         "frame_start": shots.frame_range(scene)[0]},
+        {"task": wish.task, "engine": spec.engine, "model": spec.model, "seed": spec.seed, "prompt": spec.prompt,
+         "size": [spec.width, spec.height], "frames": spec.frames, "fps": spec.fps, "pack_key": cached.key,
+         "capture_s": round(cached.seconds, 3), "capture_warnings": list(cached.warnings)},
+    )  # fmt: skip
+    run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
+    state.now.runs[job_id] = run
+    client.submit(job_id, spec, assets())
+    client.attach(job_id)
+    pump.start_timer()
+    logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
+    return job_id
+
+
+def attach(take: Any) -> None:
+    """Follow the job of an unfinished take again, from the first frame that is not on disk."""
+    client = state.now.client
+    if client is None:
+        problem = "No backend is connected: press Connect first"
+        raise UserProblem(problem)
+    folder = takes.folder(take)
+    takes.framefiles.make_folder(folder)
+    received = takes.framefiles.count(folder)
+    run = state.Run(take.job_id, folder, received=received, submitted=time.monotonic())
+    state.now.runs[take.job_id] = run
+    take.state, take.problem, take.frames_done = "queued", "", received
+    client.attach(take.job_id, received)
+    pump.start_timer()

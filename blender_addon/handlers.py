@@ -1,0 +1,150 @@
+"""What Blender tells us: files loaded and saved, renders, undo, edits.
+
+Handlers are found by name when the module is loaded anew, so that a reload never leaves two of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.app.handlers import persistent
+
+from . import follow, generation, playback, pump, state, takes
+from .problems import UserProblem
+
+logger = logging.getLogger(__name__)
+
+# Edits of these do not change what a capture sees, or are looked at by ``shots.pack_key`` itself.
+_UNSEEN = (bpy.types.Scene, bpy.types.Collection, bpy.types.Image, bpy.types.Screen, bpy.types.WindowManager)
+
+
+@persistent
+def wanstage_load_post(*_args: Any) -> None:
+    """Another file: its unfinished takes are followed if a backend is connected."""
+    now = state.now
+    now.packs.clear()
+    now.runs.clear()
+    now.paused.clear()
+    now.capture = None
+    now.revision += 1
+    if now.client is not None:
+        attach_unfinished()
+        pump.start_timer()
+
+
+def attach_unfinished() -> int:
+    """Follow every take whose job may still run; returns how many."""
+    count = 0
+    for take in takes.unfinished():
+        if take.job_id in state.now.runs:
+            continue
+        try:
+            generation.attach(take)
+            count += 1
+        except UserProblem as problem:
+            take.problem = str(problem)
+    return count
+
+
+@persistent
+def wanstage_save_pre(*args: Any) -> None:
+    """The first save of a file brings its takes along, so that paths can be relative."""
+    target = args[0] if args and isinstance(args[0], str) else ""
+    if not target or bpy.data.filepath:
+        return
+    try:
+        takes.move_beside_file(Path(target))
+    except UserProblem as problem:
+        logger.warning("%s", problem)
+
+
+@persistent
+def wanstage_render_init(*_args: Any) -> None:
+    """A render reads scene data from another thread: nothing is written meanwhile."""
+    state.now.paused.add("render")
+
+
+@persistent
+def wanstage_render_complete(*_args: Any) -> None:
+    """Go on."""
+    state.now.paused.discard("render")
+
+
+@persistent
+def wanstage_render_cancel(*_args: Any) -> None:
+    """Go on."""
+    state.now.paused.discard("render")
+
+
+@persistent
+def wanstage_undo_post(*_args: Any) -> None:
+    """Undo brings old rows back: write into them what is known now."""
+    state.now.revision += 1
+    for run in state.now.runs.values():
+        follow.restore_row(run)
+
+
+@persistent
+def wanstage_redo_post(*_args: Any) -> None:
+    """As undo."""
+    wanstage_undo_post()
+
+
+@persistent
+def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Count edits that a capture could see."""
+    if depsgraph is None or state.now.capture is not None:
+        return
+    for update in depsgraph.updates:
+        if isinstance(update.id, _UNSEEN) or _is_ours(update.id) or _is_shallow(update):
+            continue
+        state.now.revision += 1
+        return
+
+
+def _is_ours(item: bpy.types.ID) -> bool:
+    """Planes, their meshes, materials and node trees, all named alike."""
+    return bool(item.get(playback.MARK)) or item.name.startswith("Wanstage ") or item.name == "Shader Nodetree"
+
+
+def _is_shallow(update: bpy.types.DepsgraphUpdate) -> bool:
+    """An object's flags (hidden or not) are in the key itself; they reach every object of a collection."""
+    moved = update.is_updated_transform or update.is_updated_geometry
+    return isinstance(update.id, bpy.types.Object) and not moved
+
+
+_HANDLERS = {
+    "load_post": wanstage_load_post,
+    "save_pre": wanstage_save_pre,
+    "render_init": wanstage_render_init,
+    "render_complete": wanstage_render_complete,
+    "render_cancel": wanstage_render_cancel,
+    "undo_post": wanstage_undo_post,
+    "redo_post": wanstage_redo_post,
+    "depsgraph_update_post": wanstage_depsgraph_update_post,
+}
+
+
+def purge() -> None:
+    """Remove our handlers by name, those of an earlier load of this module too."""
+    for kind, handler in _HANDLERS.items():
+        listed = getattr(bpy.app.handlers, kind)
+        for item in [item for item in listed if getattr(item, "__name__", "") == handler.__name__]:
+            listed.remove(item)
+
+
+def register() -> None:
+    """Handlers; the timer starts with the first connection."""
+    purge()
+    for kind, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, kind).append(handler)
+
+
+def unregister() -> None:
+    """Handlers, timer and client."""
+    purge()
+    pump.stop_timer()
+    state.reset()

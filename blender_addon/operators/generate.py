@@ -1,0 +1,232 @@
+"""wanstage.capture, wanstage.generate and wanstage.cancel.
+
+From a button both capture modally: a timer takes steps of the capture, Esc ends it. Called from a script
+(EXEC) they run to their end.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
+
+from .. import generation, playback, preflight, pump, state, takes, wire
+from ..problems import UserProblem
+
+STEP_BUDGET_S = 0.05
+
+
+class _Stepwise:
+    """Runs ``self._steps(context)``, a generator, at once or from a modal timer."""
+
+    _running: Any = None
+    _timer: Any = None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """To the end, in one go."""
+        try:
+            steps = self._steps(context)
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as done:
+                    return self._finish(context, done.value)
+        except UserProblem as problem:
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+
+    def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
+        """From a button: step by step."""
+        if bpy.app.background or context.window is None:
+            return self.execute(context)
+        self._running = self._steps(context)
+        self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Esc ends it; everything else waits until the scene is as it was."""
+        if event.type == "ESC":
+            self._running.close()
+            self._end(context)
+            self.report({"WARNING"}, "Stopped: nothing was captured or sent")
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            return {"RUNNING_MODAL"}
+        deadline = time.perf_counter() + STEP_BUDGET_S
+        try:
+            while time.perf_counter() < deadline:
+                next(self._running)
+        except StopIteration as done:
+            self._end(context)
+            return self._finish(context, done.value)
+        except UserProblem as problem:
+            self._end(context)
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+        except Exception:
+            self._end(context)  # a modal operator that dies must not leave its timer behind
+            raise
+        _tell(context)
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        """Blender ends us: a file is loaded, or the program quits."""
+        if self._running is not None:
+            self._running.close()
+            self._end(context)
+
+    def _end(self, context: bpy.types.Context) -> None:
+        context.window_manager.event_timer_remove(self._timer)
+        context.workspace.status_text_set(None)
+        self._running = self._timer = None
+        playback.redraw()
+
+
+def _tell(context: bpy.types.Context) -> None:
+    now = state.now.capture
+    if now is not None:
+        context.workspace.status_text_set(f"Wanstage: {now.stage} {now.step} of {now.steps}, Esc stops")
+    playback.redraw()
+
+
+class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
+    """Capture what the scene knows about the shot, and write it as a bundle if a file is given"""
+
+    bl_idname = "wanstage.capture"
+    bl_label = "Capture"
+
+    filepath: StringProperty(
+        name="Bundle", subtype="FILE_PATH", options={"SKIP_SAVE"}, description="Zip to write; empty keeps the shot here"
+    )
+    task: EnumProperty(
+        name="Task",
+        items=[("animate", "Animate", ""), ("i2v", "Image to Video", "")],
+        default="i2v",
+        options={"SKIP_SAVE"},
+        description="What the bundle's job asks for",
+    )
+    force: BoolProperty(
+        name="Capture Anew", options={"SKIP_SAVE"}, description="Also when nothing seems to have changed"
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return _poll(cls, preflight.capture_problems(context.scene))
+
+    def _steps(self, context: bpy.types.Context) -> generation.Steps:
+        scene = context.scene
+        people = {}
+        if self.filepath and self.task == "animate":
+            generation.refuse(preflight.task_problems(scene, self.task))
+            people = generation.references(scene)
+        cached = yield from generation.drive_pack(scene, force=self.force)
+        if self.filepath:
+            pack = generation.with_references(cached.pack, people)
+            spec = generation.spec_of(scene, generation.Wish(self.task), pack)
+            _write_bundle(Path(bpy.path.abspath(self.filepath)), spec)
+        return cached
+
+    def _finish(self, _context: bpy.types.Context, cached: state.CachedPack) -> set[str]:
+        for sentence in cached.warnings:
+            self.report({"WARNING"}, sentence)
+        where = f", written to {self.filepath}" if self.filepath else ""
+        self.report({"INFO"}, f"The shot is captured: {cached.pack.frames} frames{where}")
+        return {"FINISHED"}
+
+
+def _write_bundle(path: Path, spec: Any) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wire.load("bundle").write_bundle(path, spec, generation.assets())
+    except (OSError, wire.errors.WanstageError) as error:
+        path.unlink(missing_ok=True)
+        problem = f"The bundle cannot be written to {path}: {getattr(error, 'strerror', '') or error}"
+        raise UserProblem(problem) from error
+
+
+class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
+    """Capture the shot, send it to the backend and stream the frames onto a plane in front of the camera"""
+
+    bl_idname = "wanstage.generate"
+    bl_label = "Generate"
+    bl_options = {"UNDO"}  # no REGISTER: "Adjust Last Operation" would submit again
+
+    task: EnumProperty(
+        name="Task",
+        items=[
+            ("shot", "As the Shot Says", ""),
+            ("animate", "Animate", ""),
+            ("i2v", "Image to Video", ""),
+        ],
+        default="shot",
+        options={"SKIP_SAVE"},
+    )
+    seed: IntProperty(name="Seed", default=-1, min=-1, options={"SKIP_SAVE"}, description="-1 takes the shot's seed")
+    force: BoolProperty(
+        name="Capture Anew", options={"SKIP_SAVE"}, description="Also when nothing seems to have changed"
+    )
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        if state.now.capture is not None:
+            cls.poll_message_set("A capture is going on")
+            return False
+        shot = context.scene.wanstage
+        found = preflight.backend_problems(shot.engine, shot.task) + preflight.capture_problems(context.scene)
+        return _poll(cls, found)
+
+    def _steps(self, context: bpy.types.Context) -> generation.Steps:
+        scene = context.scene
+        task = scene.wanstage.task if self.task == "shot" else self.task
+        return generation.generate(scene, generation.Wish(task, None if self.seed < 0 else self.seed, force=self.force))
+
+    def _finish(self, context: bpy.types.Context, job_id: str) -> set[str]:
+        cached = state.now.packs.get(context.scene.name)
+        for sentence in cached.warnings if cached else ():
+            self.report({"WARNING"}, sentence)
+        pump.start_timer()
+        name = takes.find(job_id)[1].name
+        self.report({"INFO"}, f"{name} is on its way")
+        return {"FINISHED"}
+
+
+def _poll(cls: Any, problems: list[str]) -> bool:
+    if problems:
+        cls.poll_message_set(problems[0])
+    return not problems
+
+
+class WANSTAGE_OT_cancel(bpy.types.Operator):
+    """Stop a job at the backend; the frames that arrived are kept"""
+
+    bl_idname = "wanstage.cancel"
+    bl_label = "Cancel"
+
+    job_id: StringProperty(
+        name="Job", options={"SKIP_SAVE"}, description="Empty stops every unfinished job of the file"
+    )
+
+    @classmethod
+    def poll(cls, _context: bpy.types.Context) -> bool:
+        if not state.now.active():
+            cls.poll_message_set("No job is going on")
+            return False
+        return True
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        runs = [run for run in state.now.active() if self.job_id in {"", run.job_id}]
+        if not runs:
+            self.report({"ERROR"}, f"No job {self.job_id} is going on")
+            return {"CANCELLED"}
+        for run in runs:
+            state.now.client.cancel(run.job_id)
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (WANSTAGE_OT_capture, WANSTAGE_OT_generate, WANSTAGE_OT_cancel)
+)

@@ -1,0 +1,128 @@
+"""wanstage.show_take, wanstage.retry, wanstage.remove_take and wanstage.relink_takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import StringProperty
+
+from .. import generation, playback, pump, state, takes
+from ..problems import UserProblem
+
+
+class _OnTake:
+    """An operator on one take: that of ``job_id``, else the selected one."""
+
+    def _take(self, context: bpy.types.Context) -> Any:
+        shot = context.scene.wanstage
+        if self.job_id:
+            found = takes.find(self.job_id)
+            return found[1] if found else None
+        return shot.takes[shot.take_index] if 0 <= shot.take_index < len(shot.takes) else None
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        """There must be a take."""
+        if not len(context.scene.wanstage.takes):
+            cls.poll_message_set("The shot has no takes yet")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        """Find the take, do it, tell what went wrong."""
+        take = self._take(context)
+        if take is None:
+            self.report({"ERROR"}, "There is no such take in this file")
+            return {"CANCELLED"}
+        try:
+            return self._do(context, take)
+        except UserProblem as problem:
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+
+
+class WANSTAGE_OT_show_take(_OnTake, bpy.types.Operator):
+    """Show this take's plane and hide those of the other takes"""
+
+    bl_idname = "wanstage.show_take"
+    bl_label = "Show Take"
+    bl_options = {"REGISTER", "UNDO"}
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def _do(self, context: bpy.types.Context, take: Any) -> set[str]:
+        if playback.find_plane(take.job_id) is None:
+            takes.relink(context.scene, take)
+        if playback.find_plane(take.job_id) is None:
+            message = f"{take.name} has no frames on disk in {takes.folder(take)}"
+            raise UserProblem(message)
+        takes.solo(context.scene, take.job_id)
+        return {"FINISHED"}
+
+
+class WANSTAGE_OT_retry(_OnTake, bpy.types.Operator):
+    """Follow an unfinished take again, or make the take once more with the same settings"""
+
+    bl_idname = "wanstage.retry"
+    bl_label = "Retry"
+    bl_options = {"UNDO"}
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def _do(self, context: bpy.types.Context, take: Any) -> set[str]:
+        if state.now.client is None:
+            message = "No backend is connected: press Connect first"
+            raise UserProblem(message)
+        run = state.now.runs.get(take.job_id)
+        if run is not None and run.problem and run.update is not None and run.update.state != "failed":
+            generation.attach(take)  # the disk was full or the connection broke: the job itself is well
+            return {"FINISHED"}
+        made = takes.meta(take)
+        wish = generation.Wish(take.task, int(made.get("seed", take.seed)), made.get("prompt"))
+        steps = generation.generate(context.scene, wish)
+        for _ in steps:
+            pass
+        pump.start_timer()
+        return {"FINISHED"}
+
+
+class WANSTAGE_OT_remove_take(_OnTake, bpy.types.Operator):
+    """Remove the take with its plane and its files"""
+
+    bl_idname = "wanstage.remove_take"
+    bl_label = "Remove Take"
+    bl_options = {"UNDO"}
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        """Files are deleted, which undo cannot bring back: ask."""
+        return context.window_manager.invoke_confirm(self, event)
+
+    def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
+        run = state.now.runs.pop(take.job_id, None)
+        if run is not None and not run.settled and state.now.client is not None:
+            state.now.client.cancel(take.job_id)
+        scene, _ = takes.find(take.job_id)
+        takes.remove(scene, take.job_id)
+        return {"FINISHED"}
+
+
+class WANSTAGE_OT_relink_takes(bpy.types.Operator):
+    """Put the planes of all takes right again: camera, sequence and timing, from the frames on disk"""
+
+    bl_idname = "wanstage.relink_takes"
+    bl_label = "Relink Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        for scene, take in takes.all_takes():
+            if take.state in takes.ENDED:
+                takes.relink(scene, take)
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (WANSTAGE_OT_show_take, WANSTAGE_OT_retry, WANSTAGE_OT_remove_take, WANSTAGE_OT_relink_takes)
+)

@@ -1,0 +1,203 @@
+"""The Wanstage tab: connection, shot, characters, generate, takes, in the order of work.
+
+Drawing looks at properties and at ``state`` alone: no file, no search, under 2 ms.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from . import compat, shots, state
+
+STATUS = {
+    "off": ("Not connected", "UNLINKED"),
+    "starting": ("Starting the backend", "SORTTIME"),
+    "connecting": ("Connecting", "SORTTIME"),
+    "connected": ("Connected", "LINKED"),
+    "lost": ("Not connected", "ERROR"),
+}
+TAKE_ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
+CHARS_A_LINE = 42
+
+
+class _Panel:
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Wanstage"
+
+
+def sentence(layout: Any, text: str, icon: str = "ERROR") -> None:
+    """A sentence over as many rows as it takes: labels do not wrap."""
+    line = ""
+    column = layout.column(align=True)
+    for word in text.split():
+        if line and len(line) + len(word) >= CHARS_A_LINE:
+            column.label(text=line, icon=icon)
+            line, icon = "", "BLANK1"
+        line = f"{line} {word}" if line else word
+    column.label(text=line, icon=icon)
+
+
+class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
+    """Where the backend is."""
+
+    bl_label = "Connection"
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        layout, now = self.layout, state.now
+        text, icon = STATUS[now.status]
+        row = layout.row(align=True)
+        row.label(text=text, icon=icon)
+        if now.client is None and now.launch is None:
+            row.operator("wanstage.connect")
+        else:
+            row.operator("wanstage.disconnect")
+        if now.sentence:
+            sentence(layout, now.sentence)
+
+
+class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
+    """What to make the clip of."""
+
+    bl_label = "Shot"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, scene = self.layout, context.scene
+        shot = scene.wanstage
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(shot, "camera")
+        layout.prop(shot, "use_scene_range")
+        if not shot.use_scene_range:
+            column = layout.column(align=True)
+            column.prop(shot, "frame_start")
+            column.prop(shot, "frame_end")
+        layout.prop(shot, "size")
+        if shot.size == "CUSTOM":
+            column = layout.column(align=True)
+            column.prop(shot, "width")
+            column.prop(shot, "height")
+        layout.prop(shot, "fps")
+        count = shots.frame_count(scene)
+        layout.label(text=f"{count} frames, {count / shot.fps:.1f} seconds", icon="TIME")
+
+
+class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
+    """Who is in the shot."""
+
+    bl_label = "Characters"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split, layout.use_property_decorate = True, False
+        found = [item for item in context.scene.objects if item.type == "ARMATURE"]
+        if not found:
+            layout.label(text="The scene has no armature", icon="INFO")
+        for item in sorted(found, key=lambda item: item.name):
+            box = layout.box()
+            row = box.row()
+            row.use_property_split = False
+            row.prop(item.wanstage, "use", text=item.name)
+            if item.wanstage.use:
+                box.prop(item.wanstage, "reference")
+                if not item.wanstage.reference:
+                    box.prop(item.wanstage, "reference_image", text="or Image")
+                box.prop(item.wanstage, "joints")
+
+
+class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
+    """Ask for a take."""
+
+    bl_label = "Generate"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        shot = context.scene.wanstage
+        layout.use_property_split, layout.use_property_decorate = True, False
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(shot, "task", expand=True)
+        layout.prop(shot, "engine")
+        layout.prop(shot, "seed")
+        layout.prop(shot, "prompt")
+        layout.prop(shot, "depth")
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("wanstage.generate", icon="RENDER_ANIMATION")
+        _progress(layout, context.scene)
+        if context.scene.view_settings.view_transform != "Standard":
+            name = context.scene.view_settings.view_transform
+            sentence(
+                layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
+            )
+
+
+def _progress(layout: Any, scene: bpy.types.Scene) -> None:
+    capture = state.now.capture
+    if capture is not None:
+        compat.draw_progress(layout, _part(capture.step, capture.steps), f"Capture: {capture.stage}")
+    for take in scene.wanstage.takes:
+        run = state.now.runs.get(take.job_id)
+        if run is None or run.settled:
+            continue
+        row = layout.row(align=True)
+        compat.draw_progress(row.row(), _part(run.received, take.frames), take.name)
+        row.operator("wanstage.cancel", text="", icon="X").job_id = take.job_id
+        layout.label(text=progress_text(take), icon="BLANK1")
+
+
+def progress_text(take: Any) -> str:
+    """Such as "denoise 3 of 20, 12 s left"."""
+    text = take.stage or take.state
+    if take.steps:
+        text += f" {take.step} of {take.steps}"
+    return text + (f", {take.eta:.0f} s left" if take.eta >= 0 else "")
+
+
+def _part(step: int, steps: int) -> float:
+    return min(max(step / steps, 0.0), 1.0) if steps else 0.0
+
+
+class WANSTAGE_UL_takes(bpy.types.UIList):
+    """One row a take."""
+
+    def draw_item(
+        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
+    ) -> None:
+        row = layout.split(factor=0.55, align=True)
+        row.prop(item, "name", text="", emboss=False, icon=TAKE_ICONS.get(item.state, "SORTTIME"))
+        count = "" if item.frames_done == item.frames else f" {item.frames_done}/{item.frames}"
+        row.label(text=f"{item.task}{count}")
+
+
+class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
+    """What was made."""
+
+    bl_label = "Takes"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = self.layout, context.scene.wanstage
+        layout.template_list("WANSTAGE_UL_takes", "", shot, "takes", shot, "take_index", rows=3)
+        if not 0 <= shot.take_index < len(shot.takes):
+            return
+        take = shot.takes[shot.take_index]
+        if take.problem:
+            sentence(layout, take.problem)
+        row = layout.row(align=True)
+        row.operator("wanstage.show_take", icon="HIDE_OFF").job_id = take.job_id
+        row.operator("wanstage.retry", text="", icon="FILE_REFRESH").job_id = take.job_id
+        row.operator("wanstage.remove_take", text="", icon="TRASH").job_id = take.job_id
+        layout.operator("wanstage.attach", icon="LINKED")
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (
+        WANSTAGE_UL_takes,
+        WANSTAGE_PT_connection,
+        WANSTAGE_PT_shot,
+        WANSTAGE_PT_characters,
+        WANSTAGE_PT_generate,
+        WANSTAGE_PT_takes,
+    )
+)

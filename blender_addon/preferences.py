@@ -1,0 +1,96 @@
+"""What belongs to this machine and its user: never saved in a .blend.
+
+``settings()`` answers also when the add-on runs from a checkout and Blender keeps no preferences for it
+(tests, ``run.py demo``): then the values come from the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import bpy
+from bpy.props import FloatProperty, StringProperty
+
+from . import compat
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``python`` and ``backend_folder`` may be empty: then no local backend can be started."""
+
+    python: str
+    backend_folder: str
+    connection_file: Path
+    data: Path
+    cache: Path
+    idle_exit_s: float
+
+
+class WANSTAGE_AP_preferences(bpy.types.AddonPreferences):
+    """Where the backend is and where files go."""
+
+    bl_idname = __package__
+
+    python: StringProperty(
+        name="Backend Python",
+        description="The Python that has the Wanstage backend installed; Connect starts it when none is running",
+        subtype="FILE_PATH",
+    )
+    backend_folder: StringProperty(
+        name="Backend Folder",
+        description="Folder of a Wanstage checkout to run the backend from; empty when it is installed",
+        subtype="DIR_PATH",
+    )
+    connection_file: StringProperty(
+        name="Connection File",
+        description="Holds the address and keys of the backend; empty uses this machine's own",
+        subtype="FILE_PATH",
+    )
+    data: StringProperty(
+        name="Data Folder",
+        description="Where captured shots and the local backend's jobs are kept; empty uses Blender's user folder",
+        subtype="DIR_PATH",
+    )
+    idle_exit: FloatProperty(
+        name="Stop After",
+        description="The local backend ends after so long without a job or a client",
+        default=1800.0,
+        min=30.0,
+        soft_max=86400.0,
+        unit="TIME_ABSOLUTE",
+        subtype="TIME_ABSOLUTE",
+    )
+
+    def draw(self, _context: bpy.types.Context) -> None:
+        """Five rows, nothing is looked up."""
+        layout = self.layout
+        layout.use_property_split = True
+        for name in ("python", "backend_folder", "connection_file", "data", "idle_exit"):
+            layout.prop(self, name)
+
+
+def settings() -> Settings:
+    """The user's settings with defaults filled in; no file is touched."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    prefs = addon.preferences if addon else None
+
+    def value(name: str, variable: str) -> str:
+        own = str(getattr(prefs, name, "") or "")
+        return bpy.path.abspath(own) if own else os.environ.get(variable, "")
+
+    own_data = value("data", "WANSTAGE_DATA")
+    data = Path(own_data) if own_data else Path(compat.user_directory(__package__))
+    own_file = value("connection_file", "WANSTAGE_CONNECTION")
+    return Settings(
+        python=value("python", "WANSTAGE_BACKEND_PYTHON"),
+        backend_folder=value("backend_folder", "WANSTAGE_BACKEND_FOLDER"),
+        connection_file=Path(own_file) if own_file else data / "connection.json",
+        data=data,
+        cache=data / "cache",
+        idle_exit_s=float(getattr(prefs, "idle_exit", 1800.0)),
+    )
+
+
+register, unregister = bpy.utils.register_classes_factory((WANSTAGE_AP_preferences,))

@@ -1,0 +1,120 @@
+"""Drains the backend's messages on Blender's main thread, a few milliseconds at a time.
+
+In the window an app timer calls ``tick``; without one (background mode, the bpy module, tests) ``pump`` and
+``run_until`` call the same code in a loop. No thread, no wait longer than the budget.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import bpy
+
+from . import VERSION, follow, launch, playback, state, wire
+from .problems import UserProblem
+
+logger = logging.getLogger(__name__)
+
+BUDGET_S = 0.008
+FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 1.0, 0.25
+
+
+def tick(budget_s: float = BUDGET_S) -> float | None:
+    """One turn of at most about ``budget_s``; returns the seconds until the next, None when there is nothing to do."""
+    now = state.now
+    if now.paused:
+        return PAUSED_S
+    began = time.perf_counter()
+    try:
+        _wait_for_launch()
+        busy = _drain(began + budget_s)
+    except (UserProblem, wire.errors.WanstageError) as problem:
+        _give_up(str(problem))
+        return None
+    now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
+    if now.client is None and now.launch is None:
+        return None
+    if busy:
+        return FLOWING_S
+    return WORKING_S if now.active() or now.status in {"starting", "connecting"} else IDLE_S
+
+
+def _wait_for_launch() -> None:
+    now = state.now
+    if now.launch is None:
+        return
+    connection = now.launch.poll()
+    if connection is not None:
+        now.launch = None
+        open_client(connection)
+
+
+def _drain(deadline: float) -> bool:
+    """Handle events until the deadline; at most one picture goes to a plane. True when there was something."""
+    now = state.now
+    if now.client is None:
+        return False
+    if not now.backlog:
+        now.backlog.extend(now.client.poll(max(deadline - time.perf_counter(), 0.001) / 2))
+    busy, shown = bool(now.backlog), follow.Shown()
+    while now.backlog and time.perf_counter() < deadline and now.client is not None:
+        follow.handle(now.backlog.popleft(), shown)
+    shown.show()
+    if busy:
+        playback.redraw()
+    return busy
+
+
+def _give_up(sentence: str) -> None:
+    logger.warning("%s", sentence)
+    state.disconnect()
+    state.now.status, state.now.sentence = "lost", sentence
+    playback.redraw()
+
+
+def open_client(connection: Any) -> None:
+    """Connect to a backend; whether it answers is told by later ticks."""
+    now = state.now
+    now.client = wire.client.Client(connection, client_name=f"Wanstage for Blender {VERSION}")
+    now.client.open()
+    now.connection, now.status, now.sentence = connection, "connecting", ""
+
+
+def start_timer() -> None:
+    """Have the window call ``tick``; harmless when it already does. Timers never fire in background mode."""
+    if not bpy.app.background and not bpy.app.timers.is_registered(tick):
+        bpy.app.timers.register(tick, first_interval=FLOWING_S, persistent=True)
+
+
+def stop_timer() -> None:
+    """A timer that is left registered makes some Blenders hang at exit."""
+    if bpy.app.timers.is_registered(tick):
+        bpy.app.timers.unregister(tick)
+
+
+def pump(until: Callable[[], bool], timeout_s: float) -> bool:
+    """Turn until ``until()`` or the time is over; returns ``until()``. For scripts: this blocks."""
+    deadline = time.monotonic() + timeout_s
+    while not until():
+        if time.monotonic() >= deadline or tick(0.05) is None:
+            return until()
+        if state.now.client is not None and not state.now.backlog:
+            state.now.backlog.extend(state.now.client.wait(0.02))
+        elif state.now.launch is not None:
+            time.sleep(0.02)
+    return True
+
+
+def run_until(job_ids: Iterable[str], timeout_s: float) -> bool:
+    """Turn until these jobs have ended and their takes are placed; True when they have."""
+    wanted = list(job_ids)
+    return pump(lambda: all(job not in state.now.runs or state.now.runs[job].settled for job in wanted), timeout_s)
+
+
+def end(process_launch: launch.Launch | None) -> None:
+    """Stop a backend that is still starting (the user pressed Disconnect meanwhile)."""
+    if process_launch is not None and process_launch.process.poll() is None:
+        process_launch.process.terminate()

@@ -1,0 +1,105 @@
+"""What the add-on knows while it runs: nothing here is saved, nothing here is a Blender object. No bpy.
+
+One module-level ``now`` holds it; ``reset`` closes what is open. Blender reloads files under us, so takes are
+found again by job id whenever they are needed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["off", "starting", "connecting", "connected", "lost"]
+
+
+@dataclass
+class Run:
+    """A job this Blender follows. ``received`` counts frames on disk without a gap."""
+
+    job_id: str
+    folder: Path
+    received: int = 0
+    update: Any = None  # the latest JobUpdate
+    upload: tuple[int, int] = (0, 0)  # bytes sent, bytes to send
+    problem: str = ""
+    shown: int = -1  # sample on the plane
+    notes: dict[int, str] = field(default_factory=dict)  # sample -> why the engine doubts it
+    submitted: float = 0.0  # time.monotonic()
+    captured: bool = False  # whether the shot was captured for it, rather than its drive pack found unchanged
+    uploaded_s: float = 0.0  # since submitted, as the next two
+    first_frame_s: float = 0.0
+    done_s: float = 0.0
+    settled: bool = False  # the take has its final state and plane
+    final: str = ""  # that state
+
+
+@dataclass
+class CaptureState:
+    """A capture that is going on, for the panel."""
+
+    stage: str = ""
+    step: int = 0
+    steps: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class CachedPack:
+    """A drive pack and the key of everything that it was made from."""
+
+    key: str
+    pack: Any
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclass
+class State:
+    """See the fields; the panel reads, ``pump`` and the operators write."""
+
+    status: Status = "off"
+    sentence: str = ""
+    client: Any = None
+    connection: Any = None
+    launch: Any = None
+    welcome: Any = None
+    runs: dict[str, Run] = field(default_factory=dict)
+    backlog: deque[Any] = field(default_factory=deque)
+    paused: set[str] = field(default_factory=set)
+    capture: CaptureState | None = None
+    packs: dict[str, CachedPack] = field(default_factory=dict)  # scene name -> the last pack
+    revision: int = 0  # counts edits of the scene's data, see handlers.py
+    longest_tick_s: float = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests can be made now."""
+        return self.status == "connected"
+
+    def active(self) -> list[Run]:
+        """Jobs whose take is not yet settled."""
+        return [run for run in self.runs.values() if not run.settled]
+
+
+now = State()
+
+
+def disconnect() -> None:
+    """Close the client; jobs go on at the backend and the takes stay as they are."""
+    if now.client is not None:
+        now.client.close()
+    now.client = now.connection = now.launch = now.welcome = None
+    now.status, now.sentence = "off", ""
+    now.backlog.clear()
+    now.runs.clear()
+
+
+def reset() -> None:
+    """Forget everything, as after a file load or when the add-on is disabled."""
+    disconnect()
+    now.paused.clear()
+    now.packs.clear()
+    now.capture = None
+    now.revision += 1

@@ -1,0 +1,158 @@
+"""Takes in the .blend: rows of a scene, their folders, their metadata."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import bpy
+
+from . import framefiles, playback, preferences
+from .problems import UserProblem
+
+SCHEMA = 1
+ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
+
+
+def all_takes() -> Iterator[tuple[bpy.types.Scene, Any]]:
+    """Every take of every scene of the file."""
+    for scene in bpy.data.scenes:
+        for take in scene.wanstage.takes:
+            yield scene, take
+
+
+def find(job_id: str) -> tuple[bpy.types.Scene, Any] | None:
+    """The take of a job and its scene; None when undo or the user removed it."""
+    return next(((scene, take) for scene, take in all_takes() if take.job_id == job_id), None)
+
+
+def unfinished() -> list[Any]:
+    """Takes whose job may still run."""
+    return [take for _, take in all_takes() if take.state not in ENDED]
+
+
+def add(scene: bpy.types.Scene, job_id: str, values: dict[str, Any], meta: dict[str, Any]) -> Any:
+    """A new row, selected. ``values`` are properties of the take; its folder is made and proved writable first."""
+    relative = new_folder(scene, job_id, values["task"])
+    framefiles.make_folder(Path(bpy.path.abspath(relative)))
+    shot = scene.wanstage
+    take = shot.takes.add()
+    take.name = f"Take {len(shot.takes)}"
+    take.job_id = job_id
+    take.state = "submitting"
+    take.frames_dir = relative
+    for name, value in values.items():
+        setattr(take, name, value)
+    write_meta(take, {"schema": SCHEMA, "job_id": job_id, **meta})
+    shot.take_index = len(shot.takes) - 1
+    return take
+
+
+def new_folder(scene: bpy.types.Scene, job_id: str, task: str) -> str:
+    """Where a take's frames go: as the shot says in a saved file, else the cache folder. Never one that is in use.
+
+    Raises UserProblem when the shot's pattern cannot be filled in.
+    """
+    if not bpy.data.filepath:
+        return str(preferences.settings().cache / job_id)
+    pattern = scene.wanstage.frames_folder or "//wanstage/{scene}/{take}"
+    try:
+        wanted = pattern.format(scene=framefiles.safe_name(scene.name), task=task, take=job_id[:8])
+    except (KeyError, IndexError, ValueError) as error:
+        problem = f"The frames folder '{pattern}' cannot be filled in: use {{scene}}, {{task}} and {{take}} only"
+        raise UserProblem(problem) from error
+    return _unused(wanted)
+
+
+def _unused(wanted: str) -> str:
+    """``wanted``, or with the first number behind it that makes it an empty or new folder."""
+    tried, number = wanted, 1
+    while any(Path(bpy.path.abspath(tried)).glob("*")):
+        number += 1
+        tried = f"{wanted}_{number}"
+    return tried
+
+
+def folder(take: Any) -> Path:
+    """The take's folder on this machine, as the file lies now."""
+    return Path(bpy.path.abspath(take.frames_dir))
+
+
+def meta(take: Any) -> dict[str, Any]:
+    """The take's metadata; empty when it has none or was written by a later version that we cannot read."""
+    try:
+        found = json.loads(take.meta or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_meta(take: Any, values: dict[str, Any]) -> None:
+    """Into the .blend; ``framefiles.write_meta`` writes the same beside the frames when the take is finished."""
+    take.meta = json.dumps(values, ensure_ascii=False)
+
+
+def scene_fps(scene: bpy.types.Scene) -> float:
+    """Frames a second of the scene's timeline."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def solo(scene: bpy.types.Scene, job_id: str) -> None:
+    """Show this take's plane and hide the others of the scene."""
+    for take in scene.wanstage.takes:
+        plane = playback.find_plane(take.job_id)
+        if plane is not None:
+            playback.set_visible(plane, take.job_id == job_id)
+
+
+def place(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> bpy.types.Object:
+    """The take's plane; when it is new, the newest take that has one is the one that is seen."""
+    is_new = playback.find_plane(take.job_id) is None
+    plane = playback.make_plane(scene, take, camera, scene.wanstage.depth)
+    if is_new:
+        placed = [item.job_id for item in scene.wanstage.takes if playback.find_plane(item.job_id) is not None]
+        solo(scene, placed[-1])
+    return plane
+
+
+def relink(scene: bpy.types.Scene, take: Any) -> None:
+    """Put plane, sequence and driver of a take right from what is on disk."""
+    camera = bpy.data.objects.get(take.camera)
+    frames = folder(take)
+    take.frames_done = framefiles.count(frames)
+    if camera is None or take.frames_done == 0:
+        return
+    plane = place(scene, take, camera)
+    playback.show_sequence(plane, framefiles.path_of(frames, 0), take, scene_fps(scene))
+
+
+def move_beside_file(target_blend: Path) -> int:
+    """Before an unsaved file is saved: bring its takes from the cache next to it; returns how many moved."""
+    moved = 0
+    for scene, take in all_takes():
+        source = folder(take)
+        if take.frames_dir.startswith("//") or take.state not in ENDED or not source.is_dir():
+            continue
+        relative = f"//wanstage/{framefiles.safe_name(scene.name)}/{take.job_id[:8]}"
+        target = target_blend.parent / relative.removeprefix("//")
+        if target.exists():
+            continue
+        framefiles.move(source, target)
+        take.frames_dir = relative
+        plane = playback.find_plane(take.job_id)
+        if plane is not None:
+            playback.point_at(plane, framefiles.path_of(target, 0))
+        moved += 1
+    return moved
+
+
+def remove(scene: bpy.types.Scene, job_id: str) -> None:
+    """The row, its plane and its files."""
+    rows = scene.wanstage.takes
+    index = next(i for i, take in enumerate(rows) if take.job_id == job_id)
+    framefiles.remove(folder(rows[index]))
+    playback.remove_plane(job_id)
+    rows.remove(index)
+    scene.wanstage.take_index = min(index, len(rows) - 1) if len(rows) else 0

@@ -1,0 +1,111 @@
+"""The add-on registered in an empty file, a shot to capture, and a real backend process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def backend_python() -> str:
+    """The Python that has the backend: run.py names it, a checkout keeps it in .envs."""
+    found = os.environ.get("WANSTAGE_BACKEND_PYTHON") or str(ROOT / ".envs" / "test" / "bin" / "python")
+    if not Path(found).is_file():
+        pytest.skip(f"no backend Python at {found}: set WANSTAGE_BACKEND_PYTHON")
+    return found
+
+
+@pytest.fixture
+def addon(empty_file: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Registered; its data goes to tmp_path."""
+    import blender_addon
+
+    monkeypatch.setenv("WANSTAGE_DATA", str(tmp_path / "data"))
+    blender_addon.register()
+    yield blender_addon
+    blender_addon.unregister()
+
+
+@pytest.fixture
+def shot(addon: Any) -> Any:
+    """A scene of 9 frames at 16 a second, 128 x 64, a camera that looks at a cube; the test engine."""
+    scene = bpy.context.scene
+    scene.render.fps, scene.frame_start, scene.frame_end = 16, 1, 9
+    camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+    camera.location = (0, 0, 6)
+    scene.collection.objects.link(camera)
+    scene.camera = camera
+    mesh = bpy.data.meshes.new("Box")
+    mesh.from_pydata([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [], [(0, 1, 2, 3)])
+    scene.collection.objects.link(bpy.data.objects.new("Box", mesh))
+    own = scene.wanstage
+    own.size, own.width, own.height, own.engine, own.model, own.task = "CUSTOM", 128, 64, "test", "test", "i2v"
+    return scene
+
+
+class Backend:
+    """A ``wanstage serve`` process with the test engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.file = folder / "connection.json"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait for the ready line."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        command = [backend_python(), "-m", "backend.cli", "serve", "--data", str(self.folder), "--connection-file",
+                   str(self.file), "--test-engine"]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, env=environment)
+        assert self.process.stdout is not None
+        assert json.loads(self.process.stdout.readline()), (self.folder / "log").read_text()
+
+    def stop(self) -> None:
+        """End it and wait."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(20)
+            self.process.stdout.close()
+            self.process = None
+
+
+@pytest.fixture(scope="session")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One for all tests of the run."""
+    made = Backend(tmp_path_factory.mktemp("backend"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def connected(shot: Any, backend: Backend) -> Any:
+    """The shot's scene with the add-on connected to the real backend."""
+    from blender_addon import state
+
+    assert bpy.ops.wanstage.connect(connection_file=str(backend.file)) == {"FINISHED"}
+    assert state.now.connected
+    return shot
+
+
+@pytest.fixture
+def refused() -> Callable[..., str]:
+    """Calls an operator that must fail and returns its sentence."""
+
+    def call(operator: Any, **options: Any) -> str:
+        with pytest.raises(RuntimeError) as caught:
+            operator(**options)
+        return str(caught.value).removeprefix("Error: ").strip()
+
+    return call

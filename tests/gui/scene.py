@@ -1,0 +1,103 @@
+"""Runs inside the window's Blender: a small shot, the sidebar opened, and what is going on written to a file.
+
+WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save when told so by a
+file beside it that ends in ``.save``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import bpy
+from wanstage import playback, pump, state
+
+TARGET = Path(os.environ["WANSTAGE_GUI_STATE"])
+BLEND = Path(os.environ["WANSTAGE_GUI_BLEND"])
+drawn: set[str] = set()
+draw_ms: dict[str, list[float]] = {}
+PANELS = ("connection", "shot", "characters", "generate", "takes")
+
+
+def build() -> None:
+    """A block man of a dozen boxes is enough here: the window is what is tested."""
+    scene = bpy.context.scene
+    scene.render.fps, scene.frame_start, scene.frame_end = 16, 1, 33
+    own = scene.wanstage
+    own.size, own.width, own.height, own.engine, own.model, own.task = "CUSTOM", 416, 240, "test", "test", "i2v"
+    own.prompt = json.dumps({"delay_s": 0.1, "preview_side": 64})
+    scene.view_settings.view_transform = "Standard"
+    bpy.ops.wm.save_as_mainfile(filepath=str(BLEND))
+
+
+def show() -> None:
+    """The 3D view alone, its sidebar open, the camera's view."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    space = area.spaces[0]
+    space.show_region_ui = True
+    space.shading.type = "SOLID"
+    space.shading.color_type = "TEXTURE"
+    space.region_3d.view_perspective = "CAMERA"
+
+
+def note() -> float:
+    """What the test waits for, every tenth of a second."""
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
+    region = next(region for region in area.regions if region.type == "UI")
+    takes = [
+        {
+            "state": take.state,
+            "frames_done": take.frames_done,
+            "problem": take.problem,
+            "plane": playback.find_plane(take.job_id) is not None,
+        }
+        for take in bpy.context.scene.wanstage.takes
+    ]
+    seen = {
+        "region": [region.x, region.y, region.width, region.height],
+        "window": [window.width, window.height],
+        "drawn": sorted(drawn),
+        "status": state.now.status,
+        "sentence": state.now.sentence,
+        "capturing": state.now.capture is not None,
+        "takes": takes,
+        "timer": bpy.app.timers.is_registered(pump.tick),
+        "tick_ms": state.now.longest_tick_s * 1000,
+        "draw_ms": {name: round(sorted(values)[len(values) // 2], 3) for name, values in draw_ms.items()},
+    }
+    scratch = TARGET.with_suffix(".part")
+    scratch.write_text(json.dumps(seen))
+    scratch.replace(TARGET)
+    wish = TARGET.with_suffix(".save")
+    if wish.exists():
+        bpy.ops.wm.save_mainfile()
+        wish.unlink()
+    return 0.1
+
+
+build()
+
+
+def watch(name: str) -> None:
+    """Note that a panel was drawn, and how long our own draw took."""
+    began = [0.0]
+
+    def before(_panel: bpy.types.Panel, _context: bpy.types.Context) -> None:
+        began[0] = time.perf_counter()
+
+    def after(_panel: bpy.types.Panel, _context: bpy.types.Context) -> None:
+        draw_ms.setdefault(name, []).append((time.perf_counter() - began[0]) * 1000)
+        drawn.add(name)
+
+    getattr(bpy.types, f"WANSTAGE_PT_{name}").prepend(before)
+    getattr(bpy.types, f"WANSTAGE_PT_{name}").append(after)
+
+
+for panel in PANELS:
+    watch(panel)
+bpy.app.timers.register(lambda: show() or None, first_interval=0.2)
+bpy.app.timers.register(note, first_interval=0.5)

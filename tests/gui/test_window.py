@@ -1,0 +1,173 @@
+"""Debian's Blender in a real window: the classic zip installed, the tab opened, Connect and Generate clicked.
+
+WANSTAGE_GUI_SHOTS names a folder for the screenshots (else they go to the test's own).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ("blender", "Xvfb", "xdotool", "ffmpeg")
+MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
+SIZE = (1280, 960)
+
+pytestmark = [
+    pytest.mark.gui,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(MISSING), reason=f"not found: {', '.join(MISSING)}"),
+]
+
+
+def wait_for(found: Callable[[], Any], seconds: float, what: str) -> Any:
+    """The first true answer; fails after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := found():
+            return value
+        time.sleep(0.05)  # the processes are not ours: their files are looked at
+    pytest.fail(f"{what} did not happen within {seconds} s")
+
+
+def modules() -> Path:
+    """numpy for Debian's Python 3.11, which Debian's Blender lacks; kept beside the environments."""
+    target = ROOT / ".envs" / "gui-modules"
+    if not (target / "numpy").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(target),
+                   "--python-version", "3.11", "--only-binary=:all:", "numpy<2"]  # fmt: skip
+        subprocess.run(command, check=True)
+    return target
+
+
+class Window:
+    """Xvfb with Blender in it; ``seen`` is what tests/gui/scene.py wrote last."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.state = folder / "state.json"
+        self.blend = folder / "shot.blend"
+        read, write = os.pipe()
+        screen = f"{SIZE[0]}x{SIZE[1]}x24"
+        command = ["Xvfb", "-displayfd", str(write), "-screen", "0", screen, "-nolisten", "tcp"]
+        self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
+        os.close(write)
+        with os.fdopen(read) as pipe:
+            self.environment = {**environment, "DISPLAY": f":{pipe.readline().strip()}"}
+        self.environment.update(WANSTAGE_GUI_STATE=str(self.state), WANSTAGE_GUI_BLEND=str(self.blend))
+        script = Path(__file__).with_name("scene.py")
+        command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0",
+                   str(SIZE[0]), str(SIZE[1]), "-noaudio", "--addons", "wanstage", "--python", str(script)]  # fmt: skip
+        with (folder / "blender.log").open("wb") as log:
+            self.blender = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def seen(self) -> dict[str, Any]:
+        if self.blender.poll() is not None:
+            pytest.fail((self.folder / "blender.log").read_text()[-2000:])
+        return json.loads(self.state.read_text()) if self.state.is_file() else {}
+
+    def click(self, x: float, y: float) -> None:
+        """Window coordinates from the top left."""
+        command = ["xdotool", "mousemove", str(int(x)), str(int(y)), "sleep", "0.3", "click", "1"]
+        subprocess.run(command, env=self.environment, check=True)
+
+    def shoot(self, path: Path) -> Path:
+        """A picture of the screen."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        command = ["ffmpeg", "-loglevel", "error", "-y", "-f", "x11grab", "-video_size", f"{SIZE[0]}x{SIZE[1]}", "-i",
+                   self.environment["DISPLAY"], "-frames:v", "1", str(path)]  # fmt: skip
+        subprocess.run(command, check=True)
+        return path
+
+    def close(self) -> None:
+        for process in (self.blender, self.server):
+            process.terminate()
+            process.wait(20)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Path]:
+    """A real backend process with the test engine; its connection file."""
+    file = tmp_path / "backend" / "connection.json"
+    command = [sys.executable, "-m", "backend.cli", "serve", "--data", str(tmp_path / "backend"), "--connection-file",
+               str(file), "--test-engine"]  # fmt: skip
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    yield file
+    process.terminate()
+    process.wait(20)
+    process.stdout.close()
+
+
+@pytest.fixture
+def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
+    """Blender with the classic zip installed as its users would have it."""
+    built = tmp_path / "dist"
+    command = [sys.executable, str(ROOT / "packaging" / "build_extension.py"), "--host-only", "--out", str(built)]
+    cache = ROOT / "dist" / "wheels"
+    if cache.is_dir():
+        shutil.copytree(cache, built / "wheels")
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    scripts = tmp_path / "scripts"
+    with zipfile.ZipFile(next(built.glob("*-classic.zip"))) as zipped:
+        zipped.extractall(scripts / "addons")
+    environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(scripts), "PYTHONPATH": str(modules()),
+                   "WANSTAGE_CONNECTION": str(backend), "WANSTAGE_DATA": str(tmp_path / "data")}  # fmt: skip
+    made = Window(tmp_path, environment)
+    yield made
+    if made.state.is_file():  # what pytest shows of a failed test
+        made.shoot(tmp_path / "last.png")
+        sys.stdout.write(made.state.read_text() + "\n" + (tmp_path / "blender.log").read_text()[-2000:])
+    made.close()
+
+
+def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
+    shots = Path(os.environ.get("WANSTAGE_GUI_SHOTS") or tmp_path / "shots")
+    wait_for(lambda: window.seen().get("region", [0] * 4)[2] > 100, 60, "the sidebar")
+    x, y, width, height = window.seen()["region"]
+    top = window.seen()["window"][1] - (y + height)
+    open_tab(window, x + width - 10, top, height)
+    window.shoot(shots / "tab.png")
+    window.click(x + width * 0.7, top + CONNECT)
+    wait_for(lambda: window.seen()["status"] == "connected", 30, "the connection")
+    window.click(x + width * 0.5, top + GENERATE)
+    wait_for(lambda: window.seen()["capturing"] or window.seen()["takes"], 20, "the capture")
+    wait_for(lambda: any(0 < take["frames_done"] < 33 for take in window.seen()["takes"]), 60, "a frame while it works")
+    window.shoot(shots / "progress.png")
+    wait_for(lambda: any(take["state"] == "finished" for take in window.seen()["takes"]), 60, "a finished take")
+    window.shoot(shots / "finished.png")
+    seen = window.seen()
+    assert seen["takes"] == [{"state": "finished", "frames_done": 33, "problem": "", "plane": True}]
+    wish = window.state.with_suffix(".save")
+    wish.touch()
+    wait_for(lambda: not wish.exists(), 30, "the saved file")
+    frames = sorted((tmp_path / "wanstage" / "Scene").glob("*/frame_*.png"))
+    assert len(frames) == 33
+    assert all(frame.stat().st_size > 200 for frame in frames)
+
+
+CONNECT, GENERATE = 42, 522  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
+
+
+def open_tab(window: Window, x: float, top: float, height: float) -> None:
+    """Tabs stand at the right edge from the top; click down until our panels draw."""
+    for step in range(30, int(height), 25):
+        window.click(x, top + step)
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            if "connection" in window.seen()["drawn"]:
+                return
+            time.sleep(0.1)
+    window.shoot(window.folder / "no_tab.png")
+    pytest.fail("no click opened the Wanstage tab")
