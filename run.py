@@ -401,7 +401,6 @@ def _gui(tests: Environment, ledger: Ledger) -> None:
 
 
 def _examples(tests: Environment, base: Interpreter) -> None:
-    step("examples/minimal_client.py", [tests.python, "tests/e2e/run_minimal_client.py"], tests)
     out = ENVS / "reports" / "demo"
     words = [base.path, ROOT / "run.py", "demo", "--out", out, "--python", base.path]
     step("demo", words, tests)

@@ -44,7 +44,7 @@ class Demo:
         """All of it. Raises RuntimeError with the operator's sentence when a step refuses."""
         self.scene()
         self.connect()
-        bpy.ops.wanstage.capture(filepath=str(self.out / "drive_pack" / "bundle.zip"))
+        bpy.ops.wanstage.capture(filepath=str(self.out / "drive_pack" / "bundle.zip"), task="animate")
         self.seconds["capture"] = self.passed()
         for task in ("animate", "i2v"):
             self.shot(task)
@@ -67,7 +67,7 @@ class Demo:
         shot.size, shot.fps, shot.engine = "832x480", 16.0, "draft"
         shot.frames_folder = "//{task}"
         hero = bpy.data.objects["Hero"]
-        hero.wanstage.reference, hero.wanstage.joints = str(REFERENCE), "rig"
+        hero.wanstage.reference = str(REFERENCE)
         bpy.ops.wm.save_as_mainfile(filepath=str(self.out / "shot.blend"), compress=True)
         hero.wanstage.reference = bpy.path.relpath(str(REFERENCE))
         self.seconds["scene"] = self.passed()
