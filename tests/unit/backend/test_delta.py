@@ -70,5 +70,5 @@ def test_a_smooth_map_shrinks_to_a_fraction_of_plain_zlib(maps: Any, tmp_path: P
 def test_damaged_differences_are_refused_in_a_sentence(tmp_path: Path) -> None:
     folder = AssetFolder(tmp_path)
     asset = folder.add(zlib.compress(bytes(10)))
-    with pytest.raises(InvalidJob, match="the depth 3 cannot be read: asset .* takes 64 bytes, it has 10"):
+    with pytest.raises(InvalidJob, match=r"the depth 3 cannot be read: asset .* takes 64 bytes, it has 10"):
         load_array(folder, ArrayRef(asset, "f4", (4, 4), "delta"), "depth 3")
