@@ -11,10 +11,15 @@ import json
 import logging
 import os
 import platform
+import shutil
+import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
@@ -24,7 +29,7 @@ import demo_scene  # noqa: E402
 
 import blender_addon  # noqa: E402
 import protocol  # noqa: E402
-from blender_addon import pump, state, takes  # noqa: E402
+from blender_addon import launch, pump, state, takes  # noqa: E402
 
 REFERENCE = ROOT / "examples" / "assets" / "reference_man.png"
 JOB_TIMEOUT_S = 300.0
@@ -33,9 +38,11 @@ JOB_TIMEOUT_S = 300.0
 class Demo:
     """The stages in order; ``seconds`` and ``report`` fill as they pass."""
 
-    def __init__(self, out: Path, backend_python: str) -> None:
+    def __init__(self, out: Path, backend_python: str, data: Path, screen: TextIO) -> None:
         self.out = out
         self.backend_python = backend_python
+        self.data = data
+        self.screen = screen
         self.seconds: dict[str, float] = {}
         self.takes: dict[str, dict[str, Any]] = {}
         self.began = time.monotonic()
@@ -43,14 +50,19 @@ class Demo:
     def run(self) -> None:
         """All of it. Raises RuntimeError with the operator's sentence when a step refuses."""
         self.scene()
-        self.connect()
-        bpy.ops.wanstage.capture(filepath=str(self.out / "drive_pack" / "bundle.zip"), task="animate")
-        self.seconds["capture"] = self.passed()
-        for task in ("animate", "i2v"):
-            self.shot(task)
-        bpy.ops.wm.save_mainfile(compress=True)
-        self.report()
-        bpy.ops.wanstage.disconnect()
+        try:
+            self.connect()
+            self.capture()
+            for task in ("animate", "i2v"):
+                self.shot(task)
+            bpy.ops.wm.save_mainfile(compress=True)
+            self.report()
+        finally:
+            self.stop_backend()
+
+    def say(self, text: str) -> None:
+        """Progress for a person."""
+        print(f"  {text:<40}", file=self.screen, flush=True)
 
     def passed(self) -> float:
         """Seconds since the last call."""
@@ -60,7 +72,7 @@ class Demo:
 
     def scene(self) -> None:
         """A scene like any user's: a rig with motion, a set, light, a moving camera; saved for relative paths."""
-        say("building the scene")
+        self.say("building the scene")
         scene = demo_scene.build()
         blender_addon.register()
         shot = scene.wanstage
@@ -68,21 +80,55 @@ class Demo:
         shot.frames_folder = "//{task}"
         hero = bpy.data.objects["Hero"]
         hero.wanstage.reference = str(REFERENCE)
+        bpy.context.preferences.filepaths.save_version = 0
         bpy.ops.wm.save_as_mainfile(filepath=str(self.out / "shot.blend"), compress=True)
         hero.wanstage.reference = bpy.path.relpath(str(REFERENCE))
         self.seconds["scene"] = self.passed()
 
     def connect(self) -> None:
         """Start the backend and wait for its welcome."""
-        say("starting the backend")
+        self.say("starting the backend")
         done = bpy.ops.wanstage.connect(python=self.backend_python, backend_folder=str(ROOT), wait=60.0)
         require(done, state.now.sentence)
         self.seconds["connect"] = self.passed()
-        say("capturing the shot")
+
+    def capture(self) -> None:
+        """The drive pack that both shots share, also written as a bundle that the command line can run."""
+        self.say("capturing the shot")
+        bpy.app.handlers.render_complete.append(self.captured)
+        bundle = self.out / "drive_pack" / "bundle.zip"
+        require(bpy.ops.wanstage.capture(filepath=str(bundle), task="animate"), state.now.sentence)
+        bpy.app.handlers.render_complete.remove(self.captured)
+        self.seconds["capture"] = self.passed()
+        self.say(f"captured in {self.seconds['capture']:.0f} s")
+
+    def captured(self, *_unused: object) -> None:
+        """Blender's word that a render is done: say how far the capture is, over the same line where that is possible."""
+        now = state.now.capture
+        if now is None:
+            return
+        text = f"  captured {now.step} of {now.steps} ({now.stage})"
+        if self.screen.isatty():
+            print(f"{text:<40}", end="\r", file=self.screen, flush=True)
+        elif now.step % 20 == 0:
+            print(text, file=self.screen, flush=True)
+
+    def stop_backend(self) -> None:
+        """A demo leaves nothing running; a user's backend would stay for the next shot."""
+        connection = state.now.connection
+        if connection is not None:
+            bpy.ops.wanstage.disconnect()
+            os.kill(connection.pid, signal.SIGTERM)
+            ended = time.monotonic() + 10.0
+            while launch.process_exists(connection.pid) and time.monotonic() < ended:
+                time.sleep(0.05)
+        log = self.data / "backend.log"
+        if log.exists():
+            shutil.copy(log, self.out / "log")
 
     def shot(self, task: str) -> None:
         """Submit, stream, place on a plane."""
-        say(f"{task}: submitting")
+        self.say(f"{task}: submitting")
         before = set(state.now.runs)
         require(bpy.ops.wanstage.generate(task=task), state.now.sentence)
         (job_id,) = set(state.now.runs) - before
@@ -104,7 +150,9 @@ class Demo:
             "uploaded_bytes": run.upload[1],
             "marked_frames": sorted(run.notes),
         }
-        say(f"{task}: first frame after {run.first_frame_s:.2f} s, {take.frames_done} frames in {run.done_s:.1f} s")
+        self.say(
+            f"{task}: first frame after {run.first_frame_s:.2f} s, {take.frames_done} frames in {run.done_s:.1f} s"
+        )
         self.passed()
 
     def report(self) -> None:
@@ -141,11 +189,6 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
-def say(text: str) -> None:
-    """Progress for a person."""
-    print(f"  {text}", flush=True)
-
-
 def require(result: set[str], sentence: str) -> None:
     """An operator that did not finish ends the demo with its sentence."""
     if result != {"FINISHED"}:
@@ -162,13 +205,30 @@ def main() -> int:
     (out / "drive_pack").mkdir(parents=True, exist_ok=True)
     (out / "log").mkdir(exist_ok=True)
     logging.basicConfig(filename=out / "log" / "demo.log", level=logging.INFO)
-    os.environ["WANSTAGE_DATA"] = str(out / "log")
+    data = Path(tempfile.mkdtemp(prefix="wanstage-demo-"))
+    os.environ["WANSTAGE_DATA"] = str(data)
     try:
-        Demo(out, given.backend_python).run()
+        with quiet(out / "log" / "blender.log") as screen:
+            Demo(out, given.backend_python, data, screen).run()
     except RuntimeError as problem:
         print(f"\n{problem}", file=sys.stderr)
         return 1
+    finally:
+        shutil.rmtree(data, ignore_errors=True)
     return 0
+
+
+@contextmanager
+def quiet(log: Path) -> Iterator[TextIO]:
+    """What Blender prints goes into ``log``; yields the screen."""
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as screen, log.open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        try:
+            yield screen
+        finally:
+            sys.stdout.flush()
+            os.dup2(screen.fileno(), 1)
 
 
 if __name__ == "__main__":
