@@ -405,6 +405,8 @@ def _examples(tests: Environment, base: Interpreter) -> None:
     words = [base.path, ROOT / "run.py", "demo", "--out", out, "--python", base.path]
     step("demo", words, tests)
     step("demo's results", [tests.python, "tests/e2e/check_demo.py", out], tests)
+    blender = Environment(f"blender-{BPY_FOR_PYTHON[base.version]}", base)
+    step("demo's .blend, moved", [blender.python, "tests/bpy/check_blend.py", out], blender)
 
 
 # ---- the rest -----------------------------------------------------------------------------------

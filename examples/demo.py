@@ -79,10 +79,11 @@ class Demo:
         shot.size, shot.fps, shot.engine = "832x480", 16.0, "draft"
         shot.frames_folder = "//{task}"
         hero = bpy.data.objects["Hero"]
-        hero.wanstage.reference = str(REFERENCE)
+        for file in REFERENCE.parent.glob(f"{REFERENCE.name}*"):
+            shutil.copy(file, self.out / "reference" / file.name)
         bpy.context.preferences.filepaths.save_version = 0
         bpy.ops.wm.save_as_mainfile(filepath=str(self.out / "shot.blend"), compress=True)
-        hero.wanstage.reference = bpy.path.relpath(str(REFERENCE))
+        hero.wanstage.reference = f"//reference/{REFERENCE.name}"
         self.seconds["scene"] = self.passed()
 
     def connect(self) -> None:
@@ -103,7 +104,7 @@ class Demo:
         self.say(f"captured in {self.seconds['capture']:.0f} s")
 
     def captured(self, *_unused: object) -> None:
-        """Blender's word that a render is done: say how far the capture is, over the same line where that is possible."""
+        """Blender's word that a render is done: say how far the capture is, on one line where that is possible."""
         now = state.now.capture
         if now is None:
             return
@@ -203,7 +204,8 @@ def main() -> int:
     given = words.parse_args()
     out = given.out.resolve()
     (out / "drive_pack").mkdir(parents=True, exist_ok=True)
-    (out / "log").mkdir(exist_ok=True)
+    for name in ("log", "reference"):
+        (out / name).mkdir(exist_ok=True)
     logging.basicConfig(filename=out / "log" / "demo.log", level=logging.INFO)
     data = Path(tempfile.mkdtemp(prefix="wanstage-demo-"))
     os.environ["WANSTAGE_DATA"] = str(data)

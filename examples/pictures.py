@@ -263,6 +263,23 @@ def read_pack(bundle: Path, folder: Path) -> DrivePack:
     return pack
 
 
+def write_motion(pack: DrivePack, folder: Path, out: Path, every: int = 2, width: int = 400) -> None:
+    """An animated WebP of clay, animate and i2v side by side, at the shot's own speed; only what is there."""
+    names = [name for name in ("animate", "i2v") if list((folder / name).glob("frame_*.png"))]
+    height = round(width * pack.height / pack.width)
+    pages = []
+    for index in range(0, pack.frames, every):
+        pictures = [Image.fromarray(np.asarray(pack.clay[index]))] if len(pack.clay) else []
+        pictures += [Image.open(folder / name / f"frame_{index + 1:04d}.png").convert("RGB") for name in names]
+        page = Image.new("RGB", (len(pictures) * (width + 4) - 4, height), BACKGROUND)
+        for place, picture in enumerate(pictures):
+            page.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (place * (width + 4), 0))
+        pages.append(page)
+    pages[0].save(
+        out, save_all=True, append_images=pages[1:], duration=round(1000 * every / pack.fps), loop=0, quality=72
+    )
+
+
 def main() -> None:
     """Write all pictures of a shot folder."""
     parser = argparse.ArgumentParser(description="Drive-pack pictures and a contact sheet of a shot.")
@@ -276,6 +293,7 @@ def main() -> None:
         sheet_of(pack, folder, arguments.title).save(folder / "contact_sheet.png", optimize=True)
         for task in ("animate", "i2v"):
             write_film(folder / task, pack.fps)
+        write_motion(pack, folder, folder / "motion.webp")
     print(f"{len(written)} pictures in {folder / 'drive_pack'}, and {folder / 'contact_sheet.png'}")
 
 

@@ -51,7 +51,7 @@ def main(out: Path) -> None:
     for task in ("animate", "i2v"):
         check_shot(out / task)
     check_report(out / "report.json")
-    for name in ("shot.blend", "contact_sheet.png"):
+    for name in ("shot.blend", "contact_sheet.png", "motion.webp"):
         assert (out / name).stat().st_size > 50_000, f"{name} is too small to be real"
     for kind in ("pose", "clay", "mask", "depth"):
         assert list((out / "drive_pack").glob(f"{kind}*.png")), f"drive_pack has no {kind} pictures"
