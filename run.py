@@ -314,12 +314,12 @@ class Ledger:
         print(f"{self.passed} passed, {self.failed} failed, {len(self.skipped)} skipped")
 
 
-def step(name: str, command: Sequence[str | Path], environment: Environment, **extra: str) -> None:
+def step(name: str, command: Sequence[str | Path], environment: Environment) -> None:
     """Run one check with its output shown; Problem when it fails."""
     print(f"\n==== {name}", flush=True)
     started = time.monotonic()
-    variables = {**environment.variables(), **extra}
-    code = subprocess.run([str(word) for word in command], cwd=ROOT, env=variables, check=False).returncode
+    words = [str(word) for word in command]
+    code = subprocess.run(words, cwd=ROOT, env=environment.variables(), check=False).returncode
     print(f"---- {name}: {'failed' if code else 'ok'} in {time.monotonic() - started:.1f} s", flush=True)
     if code:
         sentence = f"{name} failed (exit {code}); the output above says why"
@@ -373,6 +373,8 @@ def _style(tests: Environment) -> None:
 
 
 def _unit(tests: Environment, ledger: Ledger) -> None:
+    os.environ["WANSTAGE_MEDIAPIPE_MODELS"] = str(ENVS / "models")
+    step("pose model", [tests.python, "tests/fetch_models.py", ENVS / "models"], tests)
     pytest_step("unit tests", [tests.python, "-m", "pytest", "tests/unit", "tests/golden", "-q"], tests, ledger)
 
 
@@ -383,8 +385,8 @@ def _e2e(tests: Environment, ledger: Ledger) -> None:
 def _bpy(tests: Environment, blenders: Sequence[Environment], ledger: Ledger) -> None:
     make_environments(blenders)
     step("extension build", [tests.python, "packaging/build_extension.py"], tests)
+    os.environ["WANSTAGE_BACKEND_PYTHON"] = str(tests.python)
     for blender in blenders:
-        os.environ["WANSTAGE_BACKEND_PYTHON"] = str(tests.python)
         name = f"bpy tests {blender.name}"
         pytest_step(name, [blender.python, "tests/bpy/run.py", "tests/bpy", "-q"], blender, ledger)
     missing = {"5.0", "5.2"} - {blender.name.removeprefix("blender-") for blender in blenders}
