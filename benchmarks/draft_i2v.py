@@ -2,9 +2,9 @@
 
     python benchmarks/draft_i2v.py [FRAMES]
 
-Prints frames a second of processor time (other work on the machine does not count) at 832 x 480 for
-origin maps and for depth and camera, for the moved background
-(plate_frames), and the seconds to the second frame (the first is the picture itself).
+Prints, and writes to benchmarks/results/draft_i2v.json, frames a second of processor time (other work on the machine
+counts little) at 832 x 480 for origin maps and for depth and camera, for the moved background (plate_frames), and the
+seconds to the second frame (the first is the picture itself).
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit" / "draft_i2v")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks"), str(ROOT / "tests" / "unit" / "draft_i2v")]
 
+from _report import write  # noqa: E402
 from scene import Scene  # noqa: E402
 
 from wan_models.draft.i2v import generate, plate_frames  # noqa: E402
@@ -78,17 +79,31 @@ def plates(pack: DrivePack) -> tuple[float, float]:
 
 
 def main(frames: int) -> None:
-    """Measure and print."""
+    """Measure, print and write."""
     cv2.setNumThreads(1)
     pack = squeezed(Scene(832, 480, frames, roll=0.05).pack())
+    figures = {}
     for name, some, measure in (
-        ("i2v, origin maps", pack, timed),
+        ("i2v over the moved background", pack, timed),
+        ("i2v, origin maps, no look plate", dataclasses.replace(pack, look_plate=None), timed),
         ("i2v, depth and camera", dataclasses.replace(pack, origin=()), timed),
-        ("background, depth and camera", pack, plates),
+        ("background, origin maps, depth and camera", pack, plates),
+        ("background, depth and camera", dataclasses.replace(pack, origin=()), plates),
         ("background, origin maps", dataclasses.replace(pack, depth=(), camera=None), plates),
     ):
         first, rate = best(lambda some=some, measure=measure: measure(some))  # type: ignore[misc]
-        print(f"{name:32s} {rate:6.1f} frames/s   {1000 / rate:5.1f} ms a frame   first {first:.3f} s")
+        figures[name] = {
+            "frames_per_s": round(rate, 1), "ms_a_frame": round(1000 / rate, 1), "first_s": round(first, 3)
+        }  # fmt: skip
+    write(
+        "draft_i2v",
+        {
+            "what": "draft i2v, 832x480, one OpenCV thread, maps inflated frame by frame; seconds of processor time, "
+            "best of 3; other work running beside it",
+            "frames": frames,
+            "results": figures,
+        },
+    )
 
 
 if __name__ == "__main__":

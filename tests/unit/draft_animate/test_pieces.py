@@ -10,9 +10,13 @@ from wan_models.draft.animate.back import back_view
 from wan_models.draft.animate.composite import Scene, background, paint, paint_shadow
 from wan_models.draft.animate.cutout import cut_out
 from wan_models.draft.animate.depth_order import HYSTERESIS, paint_order, unit_depths
+from wan_models.draft.animate.head import HeadView
 from wan_models.draft.animate.joints import complete
+from wan_models.draft.animate.light import gains
 from wan_models.draft.animate.motion import motion_of
+from wan_models.draft.animate.puppet import Unit
 from wan_models.draft.animate.raster import draw, triangle_map
+from wan_models.draft.animate.skeleton import EAR_L, EAR_R
 from wan_models.draft.animate.view import beyond_reference, mirrors, yaw_degrees
 from wan_models.engine import RequestRefused
 from wan_models.requests import CameraTrack, DrivePack, PoseTrack
@@ -167,3 +171,31 @@ def test_unknown_faces_feet_and_hands_are_guessed() -> None:
     assert joints[0, 1] < joints[1, 1]
     assert joints[19, 1] > joints[10, 1]
     assert joints[20, 1] > joints[4, 1]
+
+
+def test_light_goes_a_little_towards_the_set_and_stays_bounded() -> None:
+    person = np.array([200.0, 200.0, 200.0])
+    darker = gains(person, np.array([100.0, 100.0, 100.0]))
+    assert np.allclose(darker, darker[0])
+    assert 0.72 <= darker[0] < 0.9
+    assert np.allclose(gains(person, person), 1.0)
+    warm = gains(person, np.array([255.0, 60.0, 5.0]))
+    assert warm[0] > warm[1] >= warm[2]
+    assert (warm[0] / warm[2]) < 1.2
+
+
+def test_hair_comes_into_view_at_the_side_that_turns_to_the_camera() -> None:
+    joints = complete(doll_body())
+    image = draw_doll()
+    front, back = (np.full_like(image, value) for value in (200, 20))
+    view = HeadView(Unit("head", np.zeros(0, np.int64), front, front, back), joints, 1.0)
+    right, left = (int(joints[ear, 0]) for ear in (EAR_R, EAR_L))
+    row = int(joints[EAR_R, 1])
+    assert np.array_equal(view.texture(0.0, 1.0), front)
+    assert np.array_equal(view.texture(180.0, -1.0), back)
+    half = view.texture(90.0, 1.0)[row]  # its right side is seen: hair next to the right ear
+    assert (half[[right, left], 0] < 110).tolist() == [True, False]
+    turned_over = view.texture(90.0, -1.0)[row]  # the picture is mirrored now, what is seen stays
+    assert (turned_over[[left, right], 0] < 110).tolist() == [True, False]
+    other = view.texture(-90.0, 1.0)[row]
+    assert (other[[left, right], 0] < 110).tolist() == [True, False]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +12,22 @@ from wan_models.requests import CameraTrack, Character
 
 from .composite import Scene, paint, paint_shadow
 from .depth_order import paint_order, unit_depths
+from .head import HeadView
 from .joints import Person
 from .motion import Motion, motion_of
 from .puppet import Posed, Puppet, Unit
 from .raster import bounds, draw, triangle_map
-from .skeleton import BONES, HEAD, TORSO, Floats
+from .skeleton import BONES, HEAD, SHOULDER_L, SHOULDER_R, TORSO, Floats
 from .skin import Pose
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """One unit in one frame: its texture, and its triangles' corners (T,3,2) on screen."""
+
+    unit: Unit
+    texture: NDArray[np.uint8]
+    corners: Floats
 
 
 class Actor:
@@ -31,11 +43,31 @@ class Actor:
         exact = np.array([alpha.shape[1] / person.alpha.shape[1], alpha.shape[0] / person.alpha.shape[0]])
         self.motion: Motion = motion
         self._factor = float(exact.mean())
+        self.puppet_image, self.puppet_alpha = image, alpha
         self.puppet = Puppet(image, alpha, person.joints * exact)
         self._units = {unit.name: unit for unit in self.puppet.units}
+        self._head = self._head_view()
         self._depth_weights = _depth_weights(self.puppet)
         self._last: Posed | None = None
         self._order: tuple[str, ...] | None = None
+
+    @property
+    def color(self) -> Floats:
+        """The mean colour (3,) of the person in the picture, 0 to 255."""
+        opaque = self.puppet_alpha >= 128
+        return np.asarray(self.puppet_image[opaque][:, :3].mean(axis=0) if opaque.any() else np.full(3, 128.0))
+
+    def relight(self, gains: Floats) -> None:
+        """Multiply all colours of the person by ``gains`` (3,)."""
+        factor = np.append(gains, 1.0).astype(np.float32)
+        for name, unit in self._units.items():
+            views = [np.rint(np.minimum(v * factor, 255)).astype(np.uint8) for v in (unit.front, unit.side, unit.back)]
+            self._units[name] = Unit(name, unit.triangles, *views)
+        self._head = self._head_view()
+
+    def _head_view(self) -> HeadView:
+        rest = self.puppet.skin.rest
+        return HeadView(self._units["head"], rest, 1.0 if rest[SHOULDER_L, 0] >= rest[SHOULDER_R, 0] else -1.0)
 
     def distance(self, t: int) -> float:
         """Depth of the trunk in frame ``t``, metres."""
@@ -58,21 +90,24 @@ class Actor:
         if not self.motion.drawn[t]:
             return
         posed = self.pose(t)
-        joints, depth = self.motion.joints[t], self.motion.depth[t]
+        motion = self.motion
+        joints, depth = motion.joints[t], motion.depth[t]
         shin = float(self.motion.scale[t] / self._factor * self.puppet.skin.lengths[[7, 10]].mean())
         paint_shadow(picture, joints, depth, shin, scene)
         surface = self._depth_weights @ depth
         for name in self.order(t):
-            self._paint_unit(picture, posed, self._units[name], surface, scene)
+            unit = self._units[name]
+            texture = self._head.texture(motion.head_yaw[t], posed.mirror) if name == "head" else unit.texture(posed)
+            piece = _Piece(unit, texture, posed.points[self.puppet.triangles[unit.triangles]])
+            self._paint_piece(picture, piece, surface, scene)
 
-    def _paint_unit(self, picture: NDArray[np.uint8], posed: Posed, unit: Unit, surface: Floats, scene: Scene) -> None:
-        triangles = self.puppet.triangles[unit.triangles]
-        corners = posed.points[triangles]
+    def _paint_piece(self, picture: NDArray[np.uint8], shape: _Piece, surface: Floats, scene: Scene) -> None:
+        triangles, corners = self.puppet.triangles[shape.unit.triangles], shape.corners
         box = bounds(corners, picture.shape[1], picture.shape[0])
         if box[2] <= box[0] or box[3] <= box[1]:
             return
         seen = triangle_map(corners, box)
-        piece = draw(unit.texture(posed), self.puppet.rest[triangles], corners, box, seen)
+        piece = draw(shape.texture, self.puppet.rest[triangles], corners, box, seen)
         shown = None
         if scene.depth is not None:
             each = surface[triangles].mean(axis=1)

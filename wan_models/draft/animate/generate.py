@@ -18,6 +18,7 @@ from wan_models.requests import BEHIND, BODY_POINTS, DEPTH, MISSING, STATE, Char
 from .actor import Actor
 from .composite import Scene, background, paint_clay
 from .joints import check_reference, find_person
+from .light import match_light
 
 
 def check(request: Request) -> None:
@@ -113,6 +114,8 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
             actors.append(Actor(character, person, pack.camera))
         yield StepDone(done, len(named))
     pack = replace(pack, plate=plate_frames(pack))
+    for actor in actors:
+        actor.relight(match_light(actor, pack))
     yield StageStarted("animate", request.frames)
     for t in range(request.frames):
         if cancelled():

@@ -11,6 +11,8 @@ from wan_models.requests import BEHIND, MISSING, STATE, CameraTrack, PoseTrack
 
 from .skeleton import (
     BONES,
+    EAR_L,
+    EAR_R,
     HAND_L,
     HAND_MIDDLE,
     HAND_R,
@@ -25,7 +27,7 @@ from .skeleton import (
     foot_down,
     unit,
 )
-from .view import TURNED, beyond_reference, mirrors, side_vectors, yaw_degrees
+from .view import TURNED, beyond_reference, head_yaw, mirrors, side_vectors, yaw_degrees
 
 MIN_FOOT = 0.4  # of the reference's, how far toes stay below the ankle along the shin
 USUAL_SHOULDERS = 0.36  # metres between shoulder joints, where no camera tells
@@ -42,13 +44,14 @@ _PARENTS = {
 @dataclass(frozen=True)
 class Motion:
     """One character through the shot: joints (T,22,2) px, depth (T,22) m, scale (T,) px a reference px,
-    mirror (T,) +-1, yaw (T,) degrees, drawn (T,), face_known (22,); ``notes`` frame -> sentences."""
+    mirror (T,) +-1, yaw and head_yaw (T,) degrees, drawn (T,), face_known (22,); ``notes`` frame -> sentences."""
 
     joints: Floats
     depth: Floats
     scale: Floats
     mirror: Floats
     yaw: Floats
+    head_yaw: Floats
     drawn: Bools
     face_known: Bools
     notes: dict[int, list[str]] = field(default_factory=dict)
@@ -79,7 +82,9 @@ def motion_of(track: PoseTrack, rest: Floats, camera: CameraTrack | None) -> Mot
     ):
         for index in np.flatnonzero(frames):
             notes.setdefault(int(index), []).append(sentence)
-    return Motion(joints, depth, scale, mirror, yaw, np.logical_not(behind), np.logical_not(never), notes)
+    ears = not never[[EAR_R, EAR_L]].any()
+    head = head_yaw(joints, depth, px_per_metre, yaw) if ears else yaw
+    return Motion(joints, depth, scale, mirror, yaw, head, np.logical_not(behind), np.logical_not(never), notes)
 
 
 def _with_hands(track: PoseTrack, rest: Floats) -> Floats:

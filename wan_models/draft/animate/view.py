@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .skeleton import HIP_L, HIP_R, SHOULDER_L, SHOULDER_R, Bools, Floats
+from .skeleton import EAR_L, EAR_R, HIP_L, HIP_R, SHOULDER_L, SHOULDER_R, Bools, Floats
 
 FLIP_MARGIN = 0.15  # how far past a quarter turn the body goes before the puppet is turned over (sine)
 BEYOND_DEGREES = 78.0
@@ -24,6 +24,15 @@ def side_vectors(joints: Floats, depth: Floats, px_per_metre: Floats) -> Floats:
 def yaw_degrees(sides: Floats) -> Floats:
     """(T,): 0 faces the camera, +-90 seen from the side, +-180 from behind."""
     return np.asarray(np.degrees(np.arctan2(sides[:, 1], sides[:, 0])))
+
+
+def head_yaw(joints: Floats, depth: Floats, px_per_metre: Floats, body: Floats) -> Floats:
+    """(T,) degrees as ``yaw_degrees``, of the ears; no further than a right angle from the ``body``'s (T,)."""
+    across = (joints[:, EAR_L, 0] - joints[:, EAR_R, 0]) / px_per_metre
+    away = depth[:, EAR_L] - depth[:, EAR_R]
+    twist = np.degrees(np.arctan2(away, across)) - body
+    twist = np.clip((twist + 180.0) % 360.0 - 180.0, -90.0, 90.0)
+    return np.asarray((body + twist + 180.0) % 360.0 - 180.0)
 
 
 def mirrors(sides: Floats, reference_faces: float) -> Floats:

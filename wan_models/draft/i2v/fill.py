@@ -8,36 +8,48 @@ most, so that a pillar's colours stay out of the wall behind it. The clay keeps 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .opencv import cv2
+from .spread import pull, spread_ratio
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from .motion import Mask, Plane
 
 Picture: TypeAlias = NDArray[np.uint8]
+Box: TypeAlias = tuple[slice, slice]
+Surface: TypeAlias = "Callable[[Mask], Callable[[Box], Plane]]"
 
+STRIP = 104  # columns; holes are painted strip by strip, so that few pixels are looked at in vain
 CELL = 4  # pixels; the finest cell of the ratio
 FLOOR = 6.0  # of 255, added to both sides so that black clay does not make wild ratios
 SCARCE = 0.05  # below this share of known pixels a character's colours come from sample 0
+BODY_REACH = 6.0  # the same on a character, whose parts are small
+REACH = 16.0  # pixels that a known pixel's own colour is carried, where surfaces are known
 DEPTH_STEP = 0.06  # relative; depths further apart belong to different things
-OTHER_DEPTH = 1e-5  # weight of pixels at other depths: far below TRUST, for holes without any neighbour at their own
-TRUST = 1e-3  # of the brightest cell: where less than this is known, coarser cells decide
+OTHER_DEPTH = 1e-5  # weight of pixels at other depths: far below spread.TRUST, for holes with no neighbour at theirs
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame so far: the moved picture and where it is ``known``; its clay, mask and, if captured, 1/depth."""
+    """A frame so far: the moved picture and where it is ``known``; its clay, mask and, if captured, 1/depth.
+
+    ``surfaces`` give, for the holes of a mask value, what gives its ratio (h,w,3) in a box for pixels that lie far from
+    known ones, 0 where they have none.
+    """
 
     picture: Picture
     clay: Picture
     known: Mask
     mask: Mask
     inverse: Plane | None = None
+    surfaces: Mapping[int, Surface] = field(default_factory=dict)
 
 
 class Recolor:
@@ -83,13 +95,43 @@ class Recolor:
         for value in values.tolist():
             ratio = self._ratio(now, value)
             here = cv2.bitwise_and(where, cv2.inRange(mask, value, value))
-            left, top, wide, high = cv2.boundingRect(here)
-            box = (slice(top, top + high), slice(left, left + wide))
-            fine = _sample(ratio, mask.shape, box)
-            fine *= clay[box].astype(np.float32) + np.float32(FLOOR)
-            fine -= np.float32(FLOOR)
-            cv2.copyTo(cv2.convertScaleAbs(cv2.max(fine, 0)), here[box], out[box])
+            far = _far(now, value, here)
+            for box in _boxes(here):
+                fine = _sample(ratio, mask.shape, box)
+                if far is not None:
+                    fine = cv2.blendLinear(fine, *far(box))
+                fine *= clay[box].astype(np.float32) + np.float32(FLOOR)
+                fine -= np.float32(FLOOR)
+                cv2.copyTo(cv2.convertScaleAbs(cv2.max(fine, 0)), here[box], out[box])
         return out
+
+
+def _boxes(area: Mask) -> list[Box]:
+    """Boxes that hold all of ``area`` (h,w), one at most for each strip of STRIP columns."""
+    found = []
+    for start in range(0, area.shape[1], STRIP):
+        left, top, wide, high = cv2.boundingRect(area[:, start : start + STRIP])
+        if wide:
+            found.append((slice(top, top + high), slice(start + left, start + left + wide)))
+    return found
+
+
+def _far(now: Frame, value: int, here: Mask) -> Callable[[Box], tuple[Plane, Plane, Plane]] | None:
+    """For a box: the surfaces' ratio, and the weights of the ratio around known pixels and of theirs; None without."""
+    if value not in now.surfaces:
+        return None
+    surface = now.surfaces[value](here)
+    same = cv2.bitwise_and(now.known, cv2.inRange(now.mask, value, value))
+    distance = cv2.distanceTransform(cv2.bitwise_not(same), cv2.DIST_L2, 3)
+    fall = np.float32(1 / (BODY_REACH if value else REACH))
+
+    def weighted(box: Box) -> tuple[Plane, Plane, Plane]:
+        ratio = surface(box)
+        share = np.maximum(1 - distance[box] * fall, 0)
+        share[ratio[..., 0] == 0] = 1
+        return ratio, share, 1 - share
+
+    return weighted
 
 
 def _learn(now: Frame, value: int) -> Plane:
@@ -104,7 +146,7 @@ def _learn(now: Frame, value: int) -> Plane:
     some *= weight[..., None]
     base *= weight[..., None]
     size = (max(use.shape[1] * 2 // CELL, 1), max(use.shape[0] * 2 // CELL, 1))
-    return _spread(*(cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (some, base)))
+    return spread_ratio(*(cv2.resize(a, size, interpolation=cv2.INTER_AREA) for a in (some, base)))
 
 
 def _alike(inverse: Plane, holes: Mask) -> Plane:
@@ -118,18 +160,6 @@ def _alike(inverse: Plane, holes: Mask) -> Plane:
     gap *= gap
     alike: Plane = np.maximum(np.exp(-gap), np.float32(OTHER_DEPTH))
     return alike
-
-
-def pull(total: Plane, weight: Plane) -> Plane:
-    """Push-pull of one channel: sums (h,w), zero where ``weight`` is, to means known everywhere."""
-    if min(total.shape) <= 1:
-        mean = total.sum() / max(float(weight.sum()), 1e-6)
-        return np.full(total.shape, mean, np.float32)
-    half = ((total.shape[1] + 1) // 2, (total.shape[0] + 1) // 2)
-    coarse = pull(*(cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (total, weight)))
-    wide = cv2.resize(coarse, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    filled: Plane = (total + wide * np.float32(1e-3)) / (weight + np.float32(1e-3))
-    return filled
 
 
 def _mean_ratio(picture: Picture, clay: Picture) -> Plane:
@@ -149,17 +179,3 @@ def _sample(ratio: Plane, size: tuple[int, ...], box: tuple[slice, slice]) -> Pl
         ratio, turn, shape, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     return fine
-
-
-def _spread(some: Plane, base: Plane) -> Plane:
-    """Push-pull of ``some / base``: (h,w,3) sums, zero where unknown, to ratios known everywhere (1 if nothing is)."""
-    if min(some.shape[:2]) <= 1:
-        total = base.sum((0, 1), keepdims=True)
-        whole = some.sum((0, 1), keepdims=True) / np.maximum(total, np.float32(1e-6))
-        return np.ascontiguousarray(np.broadcast_to(np.where(total > 0, whole, 1), some.shape), np.float32)
-    half = ((some.shape[1] + 1) // 2, (some.shape[0] + 1) // 2)
-    coarse = _spread(*(cv2.resize(a, half, interpolation=cv2.INTER_AREA) for a in (some, base)))
-    wide: Plane = cv2.resize(coarse, (some.shape[1], some.shape[0]), interpolation=cv2.INTER_LINEAR)
-    trust = np.maximum(np.float32(TRUST) * base.max(), np.float32(1e-6))
-    filled: Plane = (some + wide * trust) / (base + trust)
-    return filled

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .fill import Frame, Picture, Recolor
+from .fill import Frame, Picture, Recolor, Surface
 from .opencv import cv2
+from .trust import trusted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,24 +16,29 @@ if TYPE_CHECKING:
     from .motion import Mask, Plane
 
 _RING = np.ones((3, 3), np.uint8)
-_WIDE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-NEARER = 1.04  # times 1/depth: what stands in front of an uncovered surface
-SPECK = 2  # of 9 pixels: fewer unknown ones are noise of the visibility test, not something uncovered
 
 
 class FrameMaker:
-    """Moves one picture through a shot, given sample 0's clay and mask. All sizes agree with the picture's."""
+    """Moves one picture through a shot, given sample 0's clay and mask. All sizes agree with the picture's,
+    but those given to ``make`` may be parts of it."""
 
     def __init__(self, picture: Picture, clay: Picture, mask: Mask) -> None:
         self._picture = picture
         self._recolor = Recolor(picture, clay, mask)
 
-    def make(
-        self, where: Plane, known: Mask, clay: Picture, mask: Mask, inverse: Callable[[], Plane] | None = None
+    def make(  # noqa: PLR0917
+        self,
+        where: Plane,
+        known: Mask,
+        clay: Picture,
+        mask: Mask,
+        inverse: Callable[[], Plane] | None = None,
+        surfaces: dict[int, Surface] | None = None,
     ) -> Picture:
         """uint8 (h,w,3): the picture sampled at ``where``; where not ``known``, the clay in the picture's colours.
 
         ``inverse`` gives 1/depth (h,w); it is asked only when there are holes to paint.
+        ``surfaces`` give colours far from known pixels, see ``fill.Frame``.
         """
         moved = cv2.remap(self._picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         if cv2.countNonZero(known) == known.size:
@@ -43,28 +49,9 @@ class FrameMaker:
         soft = cv2.blur(sure, (3, 3))
         cv2.bitwise_and(soft, sure, dst=soft)
         band = cv2.dilate(holes, _RING)
-        now = Frame(moved, clay, sure, mask, depth)
+        now = Frame(moved, clay, sure, mask, depth, surfaces or {})
         painted = self._recolor.paint(now, band)
         return _blend(moved, painted, soft, band)
-
-
-def trusted(known: Mask, mask: Mask, inverse: Plane | None = None) -> Mask:
-    """``known`` less two pixels around what was uncovered: there the picture holds a mix with what stood in front,
-    which would stay behind as a ghost outline. Only on the same mask value, and where 1/depth is given not on what is
-    nearer than the hole, so that the rims of characters and things in front stay whole."""
-    holes = cv2.bitwise_not(known)
-    speck = cv2.boxFilter(holes >> 7, -1, (3, 3), normalize=False, borderType=cv2.BORDER_REPLICATE)
-    large = cv2.bitwise_and(holes, cv2.compare(speck, SPECK, cv2.CMP_GT))
-    grown = np.zeros_like(known)
-    for value in np.flatnonzero(cv2.calcHist([mask], [0], large, [256], [0, 256]).ravel()).tolist():
-        same = cv2.inRange(mask, value, value)
-        holes_here = cv2.bitwise_and(large, same)
-        near = cv2.bitwise_and(cv2.dilate(holes_here, _WIDE), same)
-        if inverse is not None:
-            level = cv2.dilate(cv2.copyTo(inverse, holes_here), _WIDE)
-            near = cv2.bitwise_and(near, cv2.compare(inverse, level * np.float32(NEARER), cv2.CMP_LE))
-        cv2.bitwise_or(grown, near, dst=grown)
-    return np.asarray(cv2.bitwise_and(known, cv2.bitwise_not(grown)), np.uint8)
 
 
 def _blend(moved: Picture, painted: Picture, soft: Mask, band: Mask) -> Picture:

@@ -11,6 +11,7 @@ from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warn
 
 from .checks import check, first_frame
 from .frames import FrameMaker
+from .layers import Layers, part_colors, part_surfaces
 from .samples import Samples
 from .scale import scale_picture
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from wan_models.requests import DrivePack, Request
 
     from .fill import Picture
+    from .motion import Mask
 
 STILL = (
     "There is no drive pack: the draft holds the picture still; "
@@ -58,10 +60,24 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
 def _moved(request: Request, pack: DrivePack, picture: Picture) -> Iterator[tuple[Picture, Notes]]:
     yield picture, ()
     samples = Samples(pack, request.width, request.height)
+    if samples.moves_background and request.image is None:
+        layers = Layers(samples, pack, picture)
+        for index in range(1, request.frames):
+            where, known = samples.motion(index)
+            yield layers.frame(index, where, known), _notes(index, known)
+        return
     maker = FrameMaker(picture, samples.clay(0), samples.mask(0))
+    parts = part_colors(samples, pack, picture)
     for index in range(1, request.frames):
         where, known = samples.motion(index)
-        share = np.count_nonzero(known) / known.size
-        notes = ((index, LITTLE_KNOWN.format(share)),) if share < LITTLE else ()
         depth = partial(samples.inverse, index) if len(pack.depth) else None
-        yield maker.make(where, known, samples.base(index), samples.mask(index), depth), notes
+        surfaces = part_surfaces(samples, pack, parts, index)
+        yield (
+            maker.make(where, known, samples.base(index), samples.mask(index), depth, surfaces),
+            _notes(index, known),
+        )
+
+
+def _notes(index: int, known: Mask) -> Notes:
+    share = np.count_nonzero(known) / known.size
+    return ((index, LITTLE_KNOWN.format(share)),) if share < LITTLE else ()

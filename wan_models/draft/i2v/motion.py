@@ -5,6 +5,7 @@ Positions are OpenCV's: the first pixel's centre is (0, 0), so pack coordinates 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -42,16 +43,51 @@ def inside(where: Plane, width: int, height: int) -> Mask:
     return within
 
 
-class StaticScene:
-    """Backward maps of a scene that stands still, from depth and the camera track.
+@dataclass(frozen=True)
+class Link:
+    """Pixels of one sample to another's: ``matrix`` (3,3) and ``step`` (3,), which weighs 1/depth, or depth if
+    orthographic. A point at pixel p and depth d is, in the other camera, ``R ray(p) d + t``; divided by d this is
+    finite for the sky too."""
 
-    A point at pixel p and depth d is, in camera 0, ``R ray(p) d + t``; divided by d this is finite for the sky too.
-    """
+    matrix: NDArray[np.float64]
+    step: NDArray[np.float64]
+    orthographic: bool
+
+    def carry(self, x: Plane, y: Plane, inverse: Plane) -> tuple[Plane, Plane, Plane]:
+        """Positions and 1/depth (< 0: behind) in the other sample; ``x`` and ``y`` broadcast to ``inverse``.
+
+        For an orthographic camera nothing at all (1/depth 0) is put at depth 0: right whenever it does not turn.
+        """
+        if not self.orthographic:
+            u, v, w = (self._row(i, x, y, inverse) for i in range(3))
+            ahead = np.reciprocal(np.maximum(w, np.float32(1e-6)))
+            seen = inverse * ahead
+            seen[w <= 1e-6] = -1
+            return np.multiply(u, ahead, out=u), np.multiply(v, ahead, out=v), seen
+        depth = np.where(inverse > 0, 1 / np.maximum(inverse, np.float32(1e-9)), 0).astype(np.float32)
+        u, v, z = (self._row(i, x, y, depth) for i in range(3))
+        seen = np.where(inverse > 0, 1 / np.maximum(z, np.float32(1e-6)), 0).astype(np.float32)
+        return u, v, seen
+
+    def _row(self, index: int, x: Plane, y: Plane, field: Plane) -> Plane:
+        a, b, c = self.matrix[index].astype(np.float32)
+        out: Plane = field * np.float32(self.step[index])
+        out += a * x
+        out += b * y + c
+        return out
+
+
+class StaticScene:
+    """Backward maps of a scene that stands still, from depth and the camera track."""
 
     def __init__(self, pack: DrivePack, camera: CameraTrack) -> None:
         self._pack, self._camera = pack, camera
         self._inverse0 = inverse_depth(depth_map(pack, 0))
-        self._world_to_0 = np.linalg.inv(camera.world_from_camera[0])
+        self._links: dict[tuple[int, int], Link] = {}
+
+    def replace_first(self, inverse: Plane) -> None:
+        """Use another 1/depth (h,w) for sample 0: one that knows what is behind its characters."""
+        self._inverse0 = inverse
 
     def still(self, index: int) -> bool:
         """Whether the camera at ``index`` is where it was in sample 0."""
@@ -59,39 +95,37 @@ class StaticScene:
         same = np.allclose(track.world_from_camera[index], track.world_from_camera[0], rtol=0, atol=1e-7)
         return bool(same and np.allclose(track.intrinsics[index], track.intrinsics[0], rtol=0, atol=1e-5))
 
+    def link(self, start: int, end: int) -> Link:
+        """What carries pixels of sample ``start`` to sample ``end``."""
+        key = start, end
+        if key not in self._links:
+            self._links[key] = self._linked(start, end)
+        return self._links[key]
+
+    def _linked(self, start: int, end: int) -> Link:
+        world = self._camera.world_from_camera
+        flip = np.diag([1.0, -1.0, -1.0])  # camera axes to picture axes: x right, y down, z away
+        relative = np.linalg.inv(world[end]) @ world[start]
+        turn, shift = flip @ relative[:3, :3] @ flip, flip @ relative[:3, 3]
+        fx, fy, cx, cy = self._camera.intrinsics[start]
+        gx, gy, ox, oy = self._camera.intrinsics[end]
+        rays = np.array([[1 / fx, 0, (0.5 - cx) / fx], [0, 1 / fy, (0.5 - cy) / fy], [0, 0, 1]])
+        if not self._camera.orthographic:
+            into = np.array([[gx, 0, ox - 0.5], [0, gy, oy - 0.5], [0, 0, 1]])
+            return Link(into @ turn @ rays, into @ shift, orthographic=False)
+        rays[2] = 0
+        rows = turn @ rays
+        rows[:, 2] += shift
+        scale = np.diag([gx, gy, 1.0])
+        rows = scale @ rows
+        rows[:2, 2] += ox - 0.5, oy - 0.5
+        return Link(rows, scale @ turn[:, 2], orthographic=True)
+
     def positions(self, index: int, inverse: Plane) -> tuple[Plane, Plane]:
         """For 1/depth (h,w) of ``index``: positions in sample 0 (h,w,2), and 1/depth from camera 0 (< 0: behind)."""
-        relative = self._world_to_0 @ self._camera.world_from_camera[index]
-        if self._camera.orthographic:
-            return self._orthographic(index, inverse, relative)
-        fx, fy, cx, cy = self._camera.intrinsics[index]
-        flip = np.diag([1.0, -1.0, -1.0])  # camera axes to picture axes: x right, y down, z away
-        turn, shift = flip @ relative[:3, :3] @ flip, flip @ relative[:3, 3]
-        gx, gy, ox, oy = self._camera.intrinsics[0]
-        into = np.array([[gx, 0, ox - 0.5], [0, gy, oy - 0.5], [0, 0, 1]])
-        rays = into @ turn @ np.array([[1 / fx, 0, (0.5 - cx) / fx], [0, 1 / fy, (0.5 - cy) / fy], [0, 0, 1]])
-        u, v, w = (_plane_plus(row, step, inverse) for row, step in zip(rays, into @ shift, strict=True))
-        ahead = cv2.divide(1.0, np.maximum(w, np.float32(1e-6)))
-        where = cv2.merge([cv2.multiply(u, ahead), cv2.multiply(v, ahead)])
-        seen = cv2.multiply(inverse, ahead)
-        seen[w <= 1e-6] = -1
-        return where, seen
-
-    def _orthographic(self, index: int, inverse: Plane, relative: NDArray[np.float64]) -> tuple[Plane, Plane]:
-        """Nothing at all (1/depth 0) is put at depth 0: right whenever the camera does not turn."""
-        sx, sy, cx, cy = self._camera.intrinsics[index]
-        gx, gy, ox, oy = self._camera.intrinsics[0]
-        depth = np.where(inverse > 0, 1 / np.maximum(inverse, np.float32(1e-9)), 0).astype(np.float32)
-        to_camera = np.array([[1 / sx, 0, (0.5 - cx) / sx], [0, -1 / sy, -(0.5 - cy) / sy], [0, 0, 0]])
-        rows = relative[:3, :3] @ to_camera
-        rows[:, 2] += relative[:3, 3]
-        steps = -relative[:3, 2]
-        picture = np.array([[gx, 0, 0], [0, -gy, 0], [0, 0, -1.0]])
-        rows, steps = picture @ rows, picture @ steps
-        rows[0, 2] += ox - 0.5
-        rows[1, 2] += oy - 0.5
-        u, v, z = (_plane_plus(row, step, depth) for row, step in zip(rows, steps, strict=True))
-        seen = np.where(inverse > 0, 1 / np.maximum(z, np.float32(1e-6)), 0).astype(np.float32)
+        height, width = inverse.shape
+        x, y = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
+        u, v, seen = self.link(index, 0).carry(x, y, inverse)
         return cv2.merge([u, v]), seen
 
     def visible(self, where: Plane, seen: Plane) -> Mask:
@@ -144,12 +178,3 @@ def inverse_depth(depth: Plane) -> Plane:
     """1/depth; 0 where nothing is (+inf), and where depth makes no sense (zero, negative, NaN)."""
     inverse: Plane = np.reciprocal(np.where(depth > 0, depth, np.float32(np.inf)))
     return inverse
-
-
-def _plane_plus(row: NDArray[np.float64], step: float, field: Plane) -> Plane:
-    """``row[0] x + row[1] y + row[2] + step field`` for every pixel."""
-    height, width = field.shape
-    out: Plane = field * np.float32(step)
-    out += (row[0] * np.arange(width)).astype(np.float32)[None, :]
-    out += (row[1] * np.arange(height) + row[2]).astype(np.float32)[:, None]
-    return out

@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .motion import StaticScene, color_map, depth_map, from_origin, inverse_depth, mask_map
+from .motion import StaticScene, color_map, depth_map, from_origin, inside, inverse_depth, mask_map
 from .opencv import cv2
+from .parts import View, usable
 from .plate import plate_frames
 from .scale import scale_picture
+from .trust import on_character
 
 if TYPE_CHECKING:
-    from wan_models.requests import DrivePack
+    from wan_models.requests import Character, DrivePack
 
-    from .fill import Picture
+    from .fill import Box, Picture
     from .motion import Mask, Plane
 
 
@@ -24,12 +26,25 @@ class Samples:
     def __init__(self, pack: DrivePack, width: int, height: int) -> None:
         self._pack, self._size = pack, (width, height)
         self._plates = plate_frames(pack) if pack.look_plate is not None and len(pack.mask) else None
+        self._mask0 = self.mask(0)
+        self._shown0 = self._mask0.copy()
         self._scene = StaticScene(pack, pack.camera) if not len(pack.origin) and pack.camera is not None else None
 
     def motion(self, index: int) -> tuple[Plane, Mask]:
         """Positions in sample 0 (h,w,2) and where they are known."""
         where, known = self._scene.backward(index) if self._scene is not None else from_origin(self._pack, index)
-        return scale_motion(where, known, *self._size)
+        where, known = scale_motion(where, known, *self._size)
+        cv2.bitwise_and(known, inside(where, *self._size), dst=known)
+        if index:
+            mask = self.mask(index)
+            for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()).tolist():
+                if value:
+                    on_character(where, known, mask, self._shown0, value)
+        return where, known
+
+    def leave_out(self, folds: Mask) -> None:
+        """Do not show these pixels (h,w) of sample 0's characters."""
+        self._shown0[cv2.dilate(folds, np.ones((3, 3), np.uint8)) != 0] = 0
 
     def mask(self, index: int) -> Mask:
         """The characters' mask."""
@@ -45,10 +60,38 @@ class Samples:
             return inverse
         return np.asarray(cv2.resize(inverse, self._size, interpolation=cv2.INTER_NEAREST), np.float32)
 
+    def view(self, character: Character, index: int, box: Box | None = None) -> View | None:
+        """What parts of a character are told apart by, in a part of the picture; None unless its joints are known."""
+        body = character.pose.body
+        if index >= len(body) or not usable(body[index]) or not (self._mask0 == character.index).any():
+            return None
+        scale = np.array([self._size[0] / self._pack.width, self._size[1] / self._pack.height], np.float32)
+        joints = body[index].astype(np.float32)
+        joints[:, :2] *= scale
+        camera, depth = self._pack.camera, len(self._pack.depth) > 0
+        intrinsics = None
+        if camera is not None and not camera.orthographic and depth:
+            intrinsics = camera.intrinsics[index] * np.tile(scale, 2)
+        rows, columns = box or (slice(0, self._size[1]), slice(0, self._size[0]))
+        cut = (rows, columns)
+        inverse = self.inverse(index)[cut] if depth else None
+        corner = (columns.start, rows.start)
+        return View(self.clay(index)[cut], self.mask(index)[cut], inverse, joints, intrinsics, corner)
+
     def clay(self, index: int) -> Picture:
         """The clay render, or the plate where no clay was captured."""
         name = "clay" if len(self._pack.clay) else "plate"
         return scale_picture(color_map(self._pack, getattr(self._pack, name), name, index), *self._size)
+
+    def plate(self, index: int) -> Picture:
+        """The background with materials; only where ``moves_background``."""
+        plates = self._plates if self._plates is not None else self._pack.plate
+        return scale_picture(plates[index], *self._size)
+
+    @property
+    def moves_background(self) -> bool:
+        """Whether ``base`` has the look's own colours outside of characters."""
+        return self._plates is not None
 
     def base(self, index: int) -> Picture:
         """What is recoloured into holes: the background with materials where there is one, clay for the characters."""
@@ -56,7 +99,7 @@ class Samples:
         if self._plates is None:
             return clay
         nobody = cv2.compare(self.mask(index), 0, cv2.CMP_EQ)
-        mixed: Picture = cv2.copyTo(scale_picture(self._plates[index], *self._size), nobody, clay.copy())
+        mixed: Picture = cv2.copyTo(self.plate(index), nobody, clay.copy())
         return mixed
 
 
