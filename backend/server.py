@@ -28,7 +28,7 @@ from .peers import Peer, Source
 from .scheduler import Scheduler
 from .settings import Settings
 from .store import JobStore
-from .supervisor import Fleet, Supervisor, bound_endpoint
+from .supervisor import Fleet, Supervisor, bound_endpoint, threads_each
 from .zap import ZapHandler
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Server:
         self._frames = FrameStore(data / "frames", settings.min_free_bytes, settings.max_disk_bytes)
         self._store = JobStore(data / "jobs.sqlite")
         ready = tuple(row.name for row in self._engines if not row.missing)
-        fleet = Fleet(data / "assets", data / "logs", ready)
+        fleet = Fleet(data / "assets", data / "logs", ready, threads_each(settings.workers))
         self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet)
         self._scheduler = Scheduler(
             self._store,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import psutil
 
-from backend.worker import encode_frame
+from backend.outbox import encode_frame
 from protocol.events import FrameArrived, PreviewArrived
 from protocol.specs import ImageRef, Output
 from tests.e2e.conftest import Seen, Served, job_spec, until
