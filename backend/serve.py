@@ -6,8 +6,6 @@ import logging
 import os
 import signal
 import sys
-import threading
-from importlib import import_module
 from logging.handlers import RotatingFileHandler
 
 import msgspec
@@ -53,14 +51,8 @@ def serve(settings: Settings) -> int:
     }
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-    threading.Thread(target=_import_early, name="early import", daemon=True).start()
     server.run()
     return 0
-
-
-def _import_early() -> None:
-    """Decoding the pictures of the first job should not wait for OpenCV's import."""
-    import_module("cv2")
 
 
 def _log_to(settings: Settings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any, overload
@@ -13,6 +13,8 @@ from protocol.assets import AssetFolder, Bytes
 from protocol.errors import AssetError, InvalidJob
 from protocol.refs import decode_array
 from wan_models import requests
+
+from .headers import another_size
 
 # Read by OpenCV at its first picture: a header that promises more is refused before anything is allocated.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(limits.MAX_SIDE * limits.MAX_SIDE))
@@ -124,8 +126,7 @@ def load_image(folder: AssetFolder, ref: specs.ImageRef, what: str, alpha: bool 
         raise InvalidJob(problem)
     if found.shape[:2] != (ref.height, ref.width):
         height, width = found.shape[:2]
-        problem = f"the {what} is {width}x{height}, but the job says {ref.width}x{ref.height}: send the job again"
-        raise InvalidJob(problem)
+        raise another_size(what, ref, width, height)
     return _as_rgb(found, alpha)
 
 
@@ -145,26 +146,6 @@ def _as_rgb(found: NDArray[Any], alpha: bool) -> NDArray[np.uint8]:
         (4, True): cv2.COLOR_BGRA2RGBA,
     }
     return np.asarray(cv2.cvtColor(found, codes[(channels, alpha)]), np.uint8)
-
-
-def _images(spec: specs.JobSpec) -> Iterator[tuple[specs.ImageRef, str]]:
-    pack = spec.pack or specs.DrivePack(spec.width, spec.height, spec.frames, spec.fps)
-    named = [
-        (spec.image, "first image"),
-        (spec.last_image, "last image"),
-        (pack.look, "look of the drive pack"),
-        (pack.look_plate, "look plate of the drive pack"),
-    ]
-    named += [(each.reference.image, f"reference image of {each.name}") for each in pack.characters if each.reference]
-    for ref, what in named:
-        if ref is not None:
-            yield ref, what
-
-
-def check_images(folder: AssetFolder, spec: specs.JobSpec) -> None:
-    """Decode every single picture of the job once. Raises InvalidJob for the first that is damaged."""
-    for ref, what in _images(spec):
-        load_image(folder, ref, what)
 
 
 def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.translate import load_array
 from protocol import specs
 from protocol.assets import AssetFolder
 from protocol.refs import encode_array
 from tests.unit.draft_animate.doll import doll_body, draw_doll, metres, project
 from tests.unit.draft_i2v.scene import Scene
+from wan_models.requests import BEHIND, STATE
 
 
 def scene_pack(folder: AssetFolder, width: int, height: int, frames: int, roll: float = 0.05) -> specs.DrivePack:
@@ -39,10 +42,29 @@ def scene_pack(folder: AssetFolder, width: int, height: int, frames: int, roll: 
     )
 
 
+def repeated(folder: AssetFolder, pack: specs.DrivePack, frames: int) -> specs.DrivePack:
+    """The same pack over and over, ``frames`` long, with poses that go on: a long shot of few assets."""
+    times = [t % pack.frames for t in range(frames)]
+    maps: dict[str, Any] = {
+        name: tuple(getattr(pack, name)[t] for t in times) for name in ("clay", "plate", "mask", "depth", "origin")
+    }
+    assert pack.camera is not None
+    tracks = (pack.camera.world_from_camera, pack.camera.intrinsics)
+    matrices, intrinsics = (array(folder, load_array(folder, ref, "camera")[times]) for ref in tracks)
+    return msgspec.structs.replace(
+        pack,
+        frames=frames,
+        camera=specs.Camera(matrices, intrinsics),
+        characters=(_person(folder, pack.width, pack.height, frames),),
+        **maps,
+    )
+
+
 def _person(folder: AssetFolder, width: int, height: int, frames: int) -> specs.CharacterTrack:
     body, _ = project(metres()[np.arange(frames) % 72])
     body[..., 0] *= width / 416
     body[..., 1] *= height / 240
+    body[2::9, 4, STATE] = BEHIND  # a wrist now and then: a doubtful frame, which gets a note
     drawn = specs.Reference(picture(folder, draw_doll()), "rig", array(folder, doll_body(), "zlib"))
     return specs.CharacterTrack(1, "Doll", array(folder, body, "zlib"), reference=drawn)
 
@@ -71,8 +93,6 @@ def picture(folder: AssetFolder, pixels: NDArray[np.uint8]) -> specs.ImageRef:
     return specs.ImageRef(folder.add(data.tobytes()), pixels.shape[1], pixels.shape[0])
 
 
-def job(pack: specs.DrivePack, task: specs.Task, encoding: Any = "png", frames: int = 0) -> specs.JobSpec:
+def job(pack: specs.DrivePack, task: specs.Task, encoding: Any = "png") -> specs.JobSpec:
     """A job of the draft engine for the whole pack."""
-    return specs.JobSpec(
-        task, pack.width, pack.height, frames or pack.frames, pack.fps, pack=pack, output=specs.Output(encoding)
-    )
+    return specs.JobSpec(task, pack.width, pack.height, pack.frames, pack.fps, pack=pack, output=specs.Output(encoding))

@@ -73,7 +73,7 @@ def test_workers_and_connection_default(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_server_starts_without_heavy_libraries() -> None:
-    heavy = "{'torch', 'cv2', 'scipy', 'av', 'rich', 'platformdirs'}"
+    heavy = "{'torch', 'cv2', 'numpy', 'scipy', 'av', 'rich', 'platformdirs'}"
     code = f"import sys, backend.cli, backend.serve, backend.server; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
@@ -156,6 +156,15 @@ def test_zap_matches_domain_and_key(context: Context, zap: ZapHandler) -> None:
     zap.answer()
     assert asker.recv_multipart()[2] == b"500"
     asker.close(linger=0)
+
+
+# ---- workers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "cores", "threads"), [(1, 1, 1), (1, 2, 1), (1, 8, 7), (2, 8, 3), (16, 8, 1)])
+def test_threads_leave_a_core_to_the_rest(workers: int, cores: int, threads: int) -> None:
+    assert sv.threads_each(workers, cores) == threads
+    assert sv.threads_each(1) >= 1
 
 
 # ---- workers that cannot start ----------------------------------------------------------------------
