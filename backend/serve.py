@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from logging.handlers import RotatingFileHandler
+from typing import TextIO
 
 import msgspec
 import zmq
@@ -51,8 +52,15 @@ def serve(settings: Settings) -> int:
     }
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
+    greet(sys.stderr, server.endpoint, str(paths[0]))
     server.run()
     return 0
+
+
+def greet(stream: TextIO, endpoint: str, connection_file: str) -> None:
+    """Tell a person, if one is looking, what the JSON line tells a program."""
+    if stream.isatty():
+        stream.write(f"Wanstage is ready at {endpoint} (keys in {connection_file}). Ctrl-C stops it.\n")
 
 
 def _log_to(settings: Settings) -> None:
