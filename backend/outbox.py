@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DEPTH = 6  # messages: three frames of an engine that says a step after each
+DEPTH = 4  # messages: two frames of an engine that says a step after each, four of one that gives them in batches
 PATIENCE_S, FULL_S = 0.05, 0.002
 
 
