@@ -17,8 +17,8 @@ from protocol.specs import JobSpec
 from protocol.validation import validate
 from wan_models.registry import EngineRow
 
-from . import translate
 from .frames import FrameStore
+from .headers import check_images
 from .jobs import Job
 from .peers import Peer
 from .scheduler import Scheduler
@@ -123,7 +123,7 @@ class Handlers:
         if absent:
             problem = f"{len(absent)} assets of the job are not here ({absent[0].id[:12]} is one): upload them first"
             raise AssetError(problem)
-        translate.check_images(self._assets, spec)
+        check_images(self._assets, spec)
 
     def _attach(self, peer: Peer, message: messages.Attach, _: Sequence[Buffer]) -> messages.Message:
         job = self._scheduler.find(message.job_id, peer.user)

@@ -1,12 +1,16 @@
 """What a server leaves on disk to be found by, and the keys it keeps: lock, connection files, allow-list.
 
-``data/server.lock`` names the one server of a data folder (pid and start time together name a process).
+``data/server.lock`` names the one server of a data folder (pid and start time together name a process); looking at it
+and taking it is one step, behind the system's lock of ``data/server.lock.guard``.
 ``data/keys`` (0700) holds the server's own pair, the local client's pair, and the public keys that are let in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -50,6 +54,25 @@ def reachable(endpoint: str, host: str) -> str:
     return endpoint
 
 
+@contextlib.contextmanager
+def alone(guard: Path) -> Iterator[None]:
+    """One process at a time; the system lets go for one that dies. Waits for the others, raises OSError on Windows when
+    that takes over 10 s."""
+    handle = os.open(guard, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 class Lock:
     """Held from construction to ``release``. Raises AlreadyServed while the holder lives; a dead one's is taken."""
 
@@ -60,22 +83,13 @@ class Lock:
         scratch = self._path.with_name(f"server.lock.{os.getpid()}")
         _write_private(scratch, msgspec.json.encode(holder), os.O_TRUNC)
         try:
-            self._take(scratch)
+            with alone(data / "server.lock.guard"):
+                self._refuse_if_held()
+                scratch.replace(self._path)  # appears with its content or not at all
         finally:
             scratch.unlink(missing_ok=True)
 
-    def _take(self, scratch: Path) -> None:
-        for _ in range(2):
-            try:
-                os.link(scratch, self._path)  # appears with its content or not at all
-            except FileExistsError:
-                self._refuse_or_clear()
-            else:
-                return
-        problem = f"{self._path} cannot be taken: another server is starting in this data folder"
-        raise AlreadyServed(problem)
-
-    def _refuse_or_clear(self) -> None:
+    def _refuse_if_held(self) -> None:
         try:
             holder = msgspec.json.decode(self._path.read_bytes(), type=_Holder)
         except (OSError, msgspec.DecodeError):
@@ -87,7 +101,6 @@ class Lock:
                 f"its connection file is {holder.connection_file}"
             )
             raise AlreadyServed(problem)
-        self._path.unlink(missing_ok=True)
 
     def release(self) -> None:
         """Let the folder go."""

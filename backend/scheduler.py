@@ -114,6 +114,9 @@ class Scheduler:
         self._store.save(job)
         self._jobs[job_id] = job
         self._queue.append(job_id)
+        log.info(
+            "job %s: %s by %s, %d frames of %dx%d", job_id, spec.task, spec.engine, spec.frames, spec.width, spec.height
+        )
         self._changed(job)
         self.assign()
         return job
@@ -206,6 +209,7 @@ class Scheduler:
         job.resumed_at = job.frames_done
         self._save(job)
         slot.state, slot.job_id, slot.kill_at = "busy", job.job_id, None
+        log.info("job %s: attempt %d begins at frame %d on %s", job.job_id, job.attempt, job.frames_done, slot.name)
         slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done))
 
     def _started(self, job: Job) -> None:
@@ -294,6 +298,7 @@ class Scheduler:
         job.move(state)  # type: ignore[arg-type]  # callers pass literals
         self._stage(job, "", 0)
         job.timings["total"] = round(time.time() - job.created, 3)
+        log.info("job %s: %s with %d frames after %.2f s", job.job_id, state, job.frames_done, job.timings["total"])
         self._save(job)
 
     def _save(self, job: Job) -> None:

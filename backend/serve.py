@@ -6,9 +6,8 @@ import logging
 import os
 import signal
 import sys
-import threading
-from importlib import import_module
 from logging.handlers import RotatingFileHandler
+from typing import TextIO
 
 import msgspec
 import zmq
@@ -53,14 +52,15 @@ def serve(settings: Settings) -> int:
     }
     sys.stdout.write(msgspec.json.encode(ready).decode() + "\n")
     sys.stdout.flush()
-    threading.Thread(target=_import_early, name="early import", daemon=True).start()
+    greet(sys.stderr, server.endpoint, str(paths[0]))
     server.run()
     return 0
 
 
-def _import_early() -> None:
-    """Decoding the pictures of the first job should not wait for OpenCV's import."""
-    import_module("cv2")
+def greet(stream: TextIO, endpoint: str, connection_file: str) -> None:
+    """Tell a person, if one is looking, what the JSON line tells a program."""
+    if stream.isatty():
+        stream.write(f"Wanstage is ready at {endpoint} (keys in {connection_file}). Ctrl-C stops it.\n")
 
 
 def _log_to(settings: Settings) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from socket import gethostname
 
 import zmq
 
@@ -28,7 +28,7 @@ from .peers import Peer, Source
 from .scheduler import Scheduler
 from .settings import Settings
 from .store import JobStore
-from .supervisor import Fleet, Supervisor, bound_endpoint
+from .supervisor import Fleet, Supervisor, bound_endpoint, threads_each
 from .zap import ZapHandler
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,11 @@ class Server:
             self._router = self._bind()
             self._compose()
             undo.pop_all()
+        self._wake, self._waker = socket.socketpair()  # a signal alone leaves ZeroMQ's poll waiting
+        self._wake.setblocking(False)
+        self._waker.setblocking(False)
         self._poller = zmq.Poller()
+        self._poller.register(self._wake, zmq.POLLIN)
         self._poller.register(self._router, zmq.POLLIN)
         self._poller.register(self._zap.socket, zmq.POLLIN)
 
@@ -93,7 +97,7 @@ class Server:
         self._frames = FrameStore(data / "frames", settings.min_free_bytes, settings.max_disk_bytes)
         self._store = JobStore(data / "jobs.sqlite")
         ready = tuple(row.name for row in self._engines if not row.missing)
-        fleet = Fleet(data / "assets", data / "logs", ready)
+        fleet = Fleet(data / "assets", data / "logs", ready, threads_each(settings.workers))
         self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet)
         self._scheduler = Scheduler(
             self._store,
@@ -119,7 +123,7 @@ class Server:
         self._scheduler.tick()
         settings, keys = self._settings, self._keys
         secure = not settings.insecure_loopback
-        near, far = (reachable(self.endpoint, host) for host in ("127.0.0.1", gethostname()))
+        near, far = (reachable(self.endpoint, host) for host in ("127.0.0.1", socket.gethostname()))
         content = keys.connection(near) if secure else Connection(near)
         paths = [settings.connection_file]
         for name in settings.new_clients:
@@ -130,8 +134,10 @@ class Server:
         return paths
 
     def stop(self) -> None:
-        """Leave the loop at its next turn. Safe in a signal handler."""
+        """Leave the loop now. Safe in a signal handler."""
         self._stopping = True
+        with contextlib.suppress(OSError):  # closed already, or full of such bytes
+            self._waker.send(b"s")
 
     def run(self) -> None:
         """Serve; returns after ``stop`` or after idling, with everything closed and what ran queued again."""
@@ -148,6 +154,8 @@ class Server:
         self._store.close()
         self._context.destroy(linger=200)
         self._lock.release()
+        self._wake.close()
+        self._waker.close()
         log.info("the backend has stopped")
 
     def _idle_too_long(self) -> bool:
@@ -180,11 +188,11 @@ class Server:
     def _workers_polled(self) -> Iterator[None]:
         """Workers come and go with their sockets, so they are registered for one poll only."""
         sockets = [slot.socket for slot in self._supervisor.slots if slot.socket is not None]
-        for socket in sockets:
-            self._poller.register(socket, zmq.POLLIN)
+        for each in sockets:
+            self._poller.register(each, zmq.POLLIN)
         yield
-        for socket in sockets:
-            self._poller.unregister(socket)
+        for each in sockets:
+            self._poller.unregister(each)
 
     def _receive(self) -> None:
         for _ in range(RECEIVE_BATCH):

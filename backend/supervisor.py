@@ -41,11 +41,19 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 @dataclass(frozen=True)
 class Fleet:
-    """What every worker is told. ``log_folder`` gets one log file a slot."""
+    """What every worker is told. ``log_folder`` gets one log file a slot; ``threads`` see WorkerConfig."""
 
     assets: Path
     log_folder: Path
     warm: tuple[str, ...]
+    threads: int = 0
+
+
+def threads_each(workers: int, cores: int | None = None) -> int:
+    """OpenCV threads for each of ``workers``: their share of the cores, less one for encoding and reading."""
+    if cores is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // workers - 1)
 
 
 def bound_endpoint(socket: zmq.Socket[bytes]) -> str:
@@ -99,11 +107,11 @@ class Slot:
             self._process.stdin.flush()
 
     def _bind(self, socket: zmq.Socket[bytes]) -> wm.WorkerConfig:
-        assets, warm = str(self._fleet.assets), self._fleet.warm
+        assets, warm, threads = str(self._fleet.assets), self._fleet.warm, self._fleet.threads
         if zmq.has("ipc"):
             endpoint = f"ipc://{self._folder}/{self.name}.{self._serial}"
             socket.bind(endpoint)
-            return wm.WorkerConfig(endpoint, assets, warm=warm)
+            return wm.WorkerConfig(endpoint, assets, warm=warm, threads=threads)
         server_key, server_secret = zmq.curve_keypair()
         public, secret = zmq.curve_keypair()
         domain = f"worker-{self.name}".encode()
@@ -113,7 +121,8 @@ class Slot:
         socket.zap_domain = domain
         socket.bind("tcp://127.0.0.1:*")
         endpoint = bound_endpoint(socket)
-        return wm.WorkerConfig(endpoint, assets, server_key.decode(), public.decode(), secret.decode(), warm)
+        keys = (server_key.decode(), public.decode(), secret.decode())
+        return wm.WorkerConfig(endpoint, assets, *keys, warm, threads)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

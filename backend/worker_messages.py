@@ -14,7 +14,10 @@ from protocol.specs import JobSpec
 
 
 class WorkerConfig(Struct, frozen=True):
-    """First line of a worker's standard input, as JSON. Keys are Z85; empty where the link is ipc."""
+    """First line of a worker's standard input, as JSON. Keys are Z85; empty where the link is ipc.
+
+    ``warm`` are engines to open before the first job, ``threads`` bounds OpenCV's (0 = as it likes).
+    """
 
     endpoint: str
     assets: str
@@ -22,6 +25,7 @@ class WorkerConfig(Struct, frozen=True):
     public: str = ""
     secret: str = ""
     warm: tuple[str, ...] = ()
+    threads: int = 0
 
     @property
     def asset_folder(self) -> Path:

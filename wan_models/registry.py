@@ -1,4 +1,4 @@
-"""Engines by name. Looking at the list imports none of them."""
+"""Engines by name. Looking at the list imports none of them, nor numpy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import sys
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
-from .engine import Engine, RequestRefused
+if TYPE_CHECKING:
+    from .engine import Engine
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class EngineRow:
 
 
 def _installed(module: str) -> bool:
-    # Asked of a module that another thread is importing, find_spec raises (cv2 loads itself twice).
+    # Asked of a module that is being imported, find_spec raises (cv2 loads itself twice).
     return module in sys.modules or find_spec(module) is not None
 
 
@@ -74,6 +76,8 @@ def preload(name: str) -> None:
 
 def open_engine(name: str) -> Engine:
     """Import and make the engine. Raises RequestRefused for an unknown name or missing packages."""
+    from .engine import RequestRefused
+
     row = next((row for row in _ENGINES if row.name == name), None)
     if row is None:
         problem = f"there is no engine {name}: there are {', '.join(row.name for row in _ENGINES)}"

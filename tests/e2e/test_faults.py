@@ -11,14 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import zmq
 
+from backend.outbox import encode_frame
 from protocol import codec, connection, errors
 from protocol import messages as m
 from protocol.connection import Connection
 from protocol.events import Connected, JobsListed, Refused, RequestDone, RequestFailed
-from protocol.specs import ImageRef, Lora
+from protocol.specs import ImageRef, Lora, Output
 from tests.e2e.conftest import ROOT, Seen, Served, job_spec, until
 from tests.e2e.test_stream import expected
 
@@ -221,13 +223,13 @@ def test_oversized_part_costs_the_connection_only(serve: Serve) -> None:
 
 
 def test_silent_client_expires_but_its_job_does_not(serve: Serve, join: Join) -> None:
-    served = serve("--client-expiry", "1")
+    served = serve("--client-expiry", "0.5")
     with raw_dealer(served.connection) as socket:
         hello(socket)
         job = "ef" * 16
-        answer = ask(socket, codec.encode(m.SubmitJob(job, job_spec(30, delay_s=0.1), request=2)))
+        answer = ask(socket, codec.encode(m.SubmitJob(job, job_spec(30, delay_s=0.04), request=2)))
         assert isinstance(answer, m.JobUpdate)
-        socket.setsockopt(zmq.RCVTIMEO, 1500)
+        socket.setsockopt(zmq.RCVTIMEO, 900)
         with pytest.raises(zmq.Again):
             socket.recv_multipart()  # silence on both sides: nothing was attached
         socket.setsockopt(zmq.RCVTIMEO, 20_000)
@@ -261,6 +263,19 @@ def test_impossible_jobs_are_refused(serve: Serve, join: Join) -> None:
         seen.events.clear()
     seen.client.list_jobs()
     assert seen.until(lambda: next((e for e in seen.events if isinstance(e, JobsListed)), None)).jobs == ()
+
+
+def test_a_picture_that_is_cut_off_fails_its_job(serve: Serve, join: Join) -> None:
+    """Its header is right, so the server takes the job; the worker that decodes it says what is wrong, and goes on."""
+    seen = join(serve().connection)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    whole = encode_frame(pixels, job_spec(output=Output("png")))
+    cut = ImageRef(seen.folder.add(whole[: len(whole) // 2]), 64, 64)
+    update = seen.wait_state(seen.submit(job_spec(image=cut, task="i2v")), "failed")
+    assert (update.error_code, update.attempt) == ("invalid_job", 1)
+    assert "first image cannot be decoded" in update.error
+    good = ImageRef(seen.folder.add(whole), 64, 64)
+    assert len(seen.wait_frames(seen.submit(job_spec(2, image=good, task="i2v")), 2)) == 2
 
 
 def test_disk_full_ends_the_job_with_a_sentence(serve: Serve, join: Join, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ class FakeSlot:
 
     def __init__(self) -> None:
         self.state, self.job_id, self.kill_at, self.broken, self.failed_starts = "idle", "", None, False, 0
+        self.name = "fake"
         self.told: list[wm.ToWorker] = []
 
     def send(self, message: wm.ToWorker) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +17,8 @@ import pytest
 import zmq
 
 from backend import supervisor as sv
-from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, reachable
+from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, alone, reachable, start_time
+from backend.serve import greet
 from backend.settings import Settings, SettingsProblem, default_connection, parse_workers
 from backend.supervisor import MAX_FAILED_STARTS, Fleet, Slot, Supervisor
 from backend.zap import ENDPOINT, ZapHandler
@@ -73,7 +76,7 @@ def test_workers_and_connection_default(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_server_starts_without_heavy_libraries() -> None:
-    heavy = "{'torch', 'cv2', 'scipy', 'av', 'rich', 'platformdirs'}"
+    heavy = "{'torch', 'cv2', 'numpy', 'scipy', 'av', 'rich', 'platformdirs'}"
     code = f"import sys, backend.cli, backend.serve, backend.server; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
@@ -106,6 +109,40 @@ def test_lock_is_held_by_the_living_and_taken_from_the_dead(tmp_path: Path) -> N
     (tmp_path / "server.lock").write_bytes(b"")
     Lock(tmp_path, tmp_path / "c.json").release()
     assert not (tmp_path / "server.lock").exists()
+
+
+def test_who_starts_at_the_same_moment_waits_and_is_refused(tmp_path: Path) -> None:
+    """On a stale lock too: looking at it and taking it is one step."""
+    (tmp_path / "server.lock").write_bytes(msgspec.json.encode({"pid": os.getpid(), "started": 1.0}))
+    outcome: list[Exception] = []
+
+    def second() -> None:
+        try:
+            Lock(tmp_path, tmp_path / "second.json")
+        except AlreadyServed as error:
+            outcome.append(error)
+
+    with alone(tmp_path / "server.lock.guard"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive(), "it waits for whoever is at the lock"
+        ours = {"pid": os.getpid(), "started": start_time(os.getpid()), "connection_file": "first.json"}
+        (tmp_path / "server.lock").write_bytes(msgspec.json.encode(ours))
+    thread.join(20)
+    assert "first.json" in str(outcome[0])
+
+
+def test_a_person_is_greeted_and_a_program_is_not() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    pipe, terminal = io.StringIO(), Terminal()
+    for stream in (pipe, terminal):
+        greet(stream, "tcp://127.0.0.1:5555", "c.json")
+    assert pipe.getvalue() == ""
+    assert "tcp://127.0.0.1:5555" in terminal.getvalue()
 
 
 def test_keys_stay_and_are_private(tmp_path: Path) -> None:
@@ -156,6 +193,15 @@ def test_zap_matches_domain_and_key(context: Context, zap: ZapHandler) -> None:
     zap.answer()
     assert asker.recv_multipart()[2] == b"500"
     asker.close(linger=0)
+
+
+# ---- workers ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "cores", "threads"), [(1, 1, 1), (1, 2, 1), (1, 8, 7), (2, 8, 3), (16, 8, 1)])
+def test_threads_leave_a_core_to_the_rest(workers: int, cores: int, threads: int) -> None:
+    assert sv.threads_each(workers, cores) == threads
+    assert sv.threads_each(1) >= 1
 
 
 # ---- workers that cannot start ----------------------------------------------------------------------

@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from backend.translate import LazyMaps, check_images, load_image, to_request
+from backend.headers import check_images
+from backend.translate import LazyMaps, load_array, load_image, to_request
 from protocol import specs
 from protocol.assets import AssetFolder
 from protocol.errors import InvalidJob
 from protocol.refs import encode_array
+from tests.e2e import drive
 
 
 @pytest.fixture
@@ -81,6 +83,36 @@ def test_maps_are_read_when_asked_for(folder: AssetFolder) -> None:
         lazy[0][0, 0] = 1
 
 
+def test_the_next_map_is_read_ahead(folder: AssetFolder) -> None:
+    """In order: one ahead, no more. A missing one is told when it is asked for, and only then."""
+    refs = [array(folder, np.full((64, 64), value, np.uint8)) for value in range(5)]
+    folder.remove(refs[3].asset.id)
+    lazy = LazyMaps(folder, tuple(refs), "mask")
+    found = [lazy[0], lazy[1]]
+    assert lazy._ahead is not None
+    lazy._ahead[1].result(20)
+    folder.remove(refs[2].asset.id)
+    found.append(lazy[2])
+    assert [int(each[0, 0]) for each in found] == [0, 1, 2]
+    assert lazy[1] is found[1], "the last two are kept"
+    with pytest.raises(InvalidJob, match="the mask 3 cannot be read"):
+        lazy[3]
+    assert int(lazy[4][0, 0]) == 4
+    with pytest.raises(InvalidJob, match="the mask 2 cannot be read"):
+        lazy[2]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float16, np.float32, np.float64, np.int32])
+@pytest.mark.parametrize("shape", [(6, 10), (6, 10, 2), (6, 10, 3), (3, 5, 4, 2)])
+def test_differences_are_summed(folder: AssetFolder, dtype: type, shape: tuple[int, ...]) -> None:
+    """By bits, so that infinities and wrapping come through."""
+    bits = np.random.default_rng(0).integers(0, 256, int(np.prod(shape)) * np.dtype(dtype).itemsize, np.uint8)
+    given = bits.view(dtype).reshape(shape)
+    found = load_array(folder, drive.array(folder, given, "delta"), "map")
+    assert (found.dtype, found.shape) == (given.dtype, shape)
+    assert found.tobytes() == given.tobytes()
+
+
 def test_damaged_arrays_and_pictures_are_sentences(folder: AssetFolder) -> None:
     rubbish = folder.add(b"not zlib")
     lazy = LazyMaps(folder, (specs.ArrayRef(rubbish, "u1", (64, 64), "zlib"),), "mask")
@@ -93,6 +125,10 @@ def test_damaged_arrays_and_pictures_are_sentences(folder: AssetFolder) -> None:
     small = picture(folder, np.zeros((64, 64, 3), np.uint8), width=128)
     with pytest.raises(InvalidJob, match="is 64x64, but the job says 128x64"):
         check_images(folder, specs.JobSpec("i2v", 64, 64, 1, 16.0, image=small))
+    with pytest.raises(InvalidJob, match="is 64x64, but the job says 128x64"):
+        load_image(folder, small, "first image")
+    with pytest.raises(InvalidJob, match="first image cannot be decoded"):
+        check_images(folder, specs.JobSpec("i2v", 64, 64, 1, 16.0, image=specs.ImageRef(rubbish, 64, 64)))
 
 
 def test_a_huge_picture_is_refused_before_it_is_decoded(folder: AssetFolder) -> None:

@@ -110,7 +110,14 @@ class FakeBackend:
             zap.send_multipart([version, number, code, text, b"me", b""])
 
     def reply(self, identity: bytes, message: m.Message, *buffers: bytes) -> None:
-        self.router.send_multipart([identity, *codec.encode(message, *buffers)])
+        try:
+            self.router.send_multipart([identity, *codec.encode(message, *buffers)])
+        except zmq.ZMQError as error:  # a client that is gone asks again when it comes back, as with the real backend
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.credit.pop(identity, None)
+            for key in [key for key in self.attached if key[0] == identity]:
+                del self.attached[key]
 
     def _answer(self, identity: bytes, message: Any, buffers: Any) -> None:
         to = message.request
@@ -153,7 +160,7 @@ class FakeBackend:
                 self.attached.pop((identity, message.job_id), None)
                 self.reply(identity, m.Done(to))
             case m.Goodbye():
-                del self.credit[identity]  # it does not wait for the answer
+                self.credit.pop(identity, None)  # it does not wait for the answer
 
     def _job(self, job_id: str, to: int) -> m.Message:
         known = self.jobs.get(job_id)
@@ -176,10 +183,7 @@ class FakeBackend:
             index += 1
         self.attached[identity, job_id] = index + 1
         self.credit[identity] -= self.frame_bytes
-        try:
-            self.reply(identity, m.FrameReady(job_id, index, self.encoding, 64, 64), self.frame(index))
-        except zmq.ZMQError:
-            del self.attached[identity, job_id]
+        self.reply(identity, m.FrameReady(job_id, index, self.encoding, 64, 64), self.frame(index))
 
 
 def run(
