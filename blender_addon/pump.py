@@ -19,6 +19,7 @@ from .problems import UserProblem
 logger = logging.getLogger(__name__)
 
 BUDGET_S = 0.008
+REDRAWS = 2  # the second lays out what became shorter in the first
 PICTURE_S = 0.004  # of the budget, kept for a picture
 FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 1.0, 0.25
 
@@ -73,8 +74,11 @@ def _drain(deadline: float) -> bool:
     else:
         shown.show()
     if busy:
+        now.redraws = REDRAWS
+    if now.redraws:
+        now.redraws -= 1
         playback.redraw()
-    return busy
+    return busy or bool(now.redraws)
 
 
 def _give_up(sentence: str) -> None:
