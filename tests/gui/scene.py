@@ -11,9 +11,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import bpy
-from wanstage import playback, pump, state
+from wanstage import compat, follow, framefiles, playback, pump, state, takes
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bpy" / "capture"))
 import people
@@ -22,6 +23,7 @@ TARGET = Path(os.environ["WANSTAGE_GUI_STATE"])
 BLEND = Path(os.environ["WANSTAGE_GUI_BLEND"])
 drawn: set[str] = set()
 draw_ms: dict[str, list[float]] = {}
+parts_ms: dict[str, float] = {}
 PANELS = ("connection", "shot", "characters", "generate", "takes")
 
 
@@ -60,7 +62,7 @@ def show() -> None:
     space.shading.type = "SOLID"
     space.shading.color_type = "TEXTURE"
     space.region_3d.view_perspective = "CAMERA"
-    space.region_3d.view_camera_zoom, space.region_3d.view_camera_offset = 2.0, (0.09, 0.0)
+    space.region_3d.view_camera_zoom, space.region_3d.view_camera_offset = 7.0, (0.09, 0.0)
 
 
 def note() -> float:
@@ -90,6 +92,7 @@ def note() -> float:
         "here": [bpy.context.scene.frame_current, [item.name for item in bpy.context.selected_objects]],
         "timer": bpy.app.timers.is_registered(pump.tick),
         "tick_ms": state.now.longest_tick_s * 1000,
+        "parts_ms": parts_ms,
         "draw_ms": {name: round(sorted(values)[len(values) // 2], 3) for name, values in draw_ms.items()},
     }
     scratch = TARGET.with_suffix(".part")
@@ -126,6 +129,24 @@ def watch(name: str) -> None:
     getattr(bpy.types, f"WANSTAGE_PT_{name}").append(after)
 
 
+def time_calls(module: Any, name: str) -> None:
+    """Note the longest call of a function of ours, milliseconds."""
+    call = getattr(module, name)
+
+    def timed(*values: object, **named: object) -> object:
+        began = time.perf_counter()
+        try:
+            return call(*values, **named)
+        finally:
+            parts_ms[name] = max(parts_ms.get(name, 0.0), round((time.perf_counter() - began) * 1000, 1))
+
+    setattr(module, name, timed)
+
+
+for module, name in ((compat, "undo_push"), (takes, "place"), (takes, "relink"), (playback, "show_frame"),
+                     (playback, "show_preview"), (framefiles, "write"), (follow, "_job_changed"),
+                     (pump, "open_client")):  # fmt: skip
+    time_calls(module, name)
 for panel in PANELS:
     watch(panel)
 bpy.app.timers.register(lambda: show() or None, first_interval=0.2)
