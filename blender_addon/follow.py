@@ -15,11 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class Shown:
-    """The newest picture of one tick: only that is put on a plane."""
+    """The newest picture that came: only that is put on a plane."""
 
     def __init__(self) -> None:
         self.preview: Any = None
         self.frame: tuple[str, int] | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return self.frame is not None or self.preview is not None
 
     def show(self) -> None:
         """Put it there."""

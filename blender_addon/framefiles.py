@@ -19,6 +19,7 @@ from .problems import UserProblem
 logger = logging.getLogger(__name__)
 
 PATTERN = "frame_{:04d}.png"
+PROBE_BYTES = 65536
 
 
 def path_of(folder: Path, index: int) -> Path:
@@ -31,10 +32,14 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
-        probe.write_bytes(b"")
-        probe.unlink()
+        try:
+            probe.write_bytes(bytes(PROBE_BYTES))  # an empty file can be made on a full disk
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
-        problem = f"Frames cannot be written to {folder} ({error.strerror}): save the file elsewhere or free disk space"
+        problem = (
+            f"Frames cannot be written to {folder} ({error.strerror}): free disk space, or save the file elsewhere"
+        )
         raise UserProblem(problem) from error
     return folder
 
@@ -54,6 +59,25 @@ def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
         )
         raise UserProblem(problem) from error
     return target
+
+
+def prove(folder: Path, nbytes: int) -> None:
+    """Prove that a folder could be made and that its disk has room; leaves no folder behind. Raises UserProblem."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]  # deepest first
+    try:
+        make_folder(folder)
+        free = shutil.disk_usage(folder).free
+    finally:
+        for each in made:
+            with contextlib.suppress(OSError):  # what could not be made cannot be removed
+                each.rmdir()
+    if free < nbytes:
+        mib = 2**20
+        problem = (
+            f"The disk of {folder} has {free // mib} MB free and the frames may need {-(-nbytes // mib)} MB: "
+            "free disk space or choose another frames folder"
+        )
+        raise UserProblem(problem)
 
 
 def count(folder: Path) -> int:

@@ -17,6 +17,8 @@ import msgspec
 from . import capture, preferences, preflight, pump, shots, state, takes, wire
 from .problems import UserProblem
 
+PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,9 +72,8 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
     except RuntimeError as problem:  # how Blender's operators say what went wrong
         sentence = f"The shot cannot be rendered: {str(problem).removeprefix('Error: ').strip()}"
         raise UserProblem(sentence) from problem
-    except wire.errors.WanstageError as problem:
-        sentence = f"The captured shot cannot be kept: {problem}"
-        raise UserProblem(sentence) from problem
+    except (wire.errors.WanstageError, OSError) as problem:
+        raise UserProblem(_not_kept("captured shot", problem)) from problem
     finally:
         steps.close()  # Esc: the scene is put back before anything else happens
         state.now.capture = None
@@ -82,6 +83,15 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
     return found
 
 
+def _not_kept(what: str, error: Exception) -> str:
+    """The sentence for a disk that refuses."""
+    if isinstance(error, wire.errors.WanstageError):
+        return f"The {what} cannot be kept: {error}"
+    where = getattr(error, "filename", None) or preferences.settings().data
+    reason = getattr(error, "strerror", None) or error
+    return f"The {what} cannot be kept in {where} ({reason}): free disk space or choose another data folder"
+
+
 def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
     """Check, capture, submit; returns the job id at once, while the frames are still to come."""
     shot = scene.wanstage
@@ -89,6 +99,8 @@ def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
         preflight.backend_problems(shot.engine, wish.task)
         or preflight.capture_problems(scene) + preflight.task_problems(scene, wish.task)
     )
+    width, height = shots.size(shot)
+    takes.check_folder(scene, wish.task, int(shots.frame_count(scene) * width * height * PNG_BYTES_A_PIXEL))
     people = references(scene) if wish.task == "animate" else {}
     before = state.now.packs.get(scene.name)
     cached = yield from drive_pack(scene, force=wish.force)
@@ -101,13 +113,15 @@ def references(scene: bpy.types.Scene) -> dict[int, Any]:
     found = {}
     scratch = preferences.settings().cache
     for index, item in enumerate(shots.characters(scene), start=1):
-        path = shots.reference_path(item, scratch)
-        if path is None:
-            continue
         try:
+            path = shots.reference_path(item, scratch)
+            if path is None:
+                continue
             reference = capture.load_reference(path, assets())
         except capture.CaptureProblem as problem:
             raise UserProblem(str(problem)) from problem
+        except (wire.errors.WanstageError, OSError) as problem:
+            raise UserProblem(_not_kept(f"reference picture of {item.name}", problem)) from problem
         if item.wanstage.joints == "find":
             reference = msgspec.structs.replace(reference, source="none", body=None, left_hand=None, right_hand=None)
         found[index] = reference

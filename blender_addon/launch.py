@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
 
+ENDPOINT = re.compile(r"tcp://[^/:]+:\d{1,5}|tcp://\[[^/]+\]:\d{1,5}")
+KEY_CHARS = 40  # a CURVE key as Z85 text
 MAX_STARTS = 3
 START_WINDOW_S = 60.0
 START_TIMEOUT_S = 45.0
@@ -57,10 +60,17 @@ class Launch:
 def read(path: Path) -> wire.connection.Connection:
     """The connection file's content. Raises UserProblem."""
     try:
-        return wire.connection.read(path)
+        found = wire.connection.read(path)
     except wire.connection.ConnectionProblem as error:
         sentence = str(error)
         raise UserProblem(sentence[:1].upper() + sentence[1:]) from error
+    if not ENDPOINT.fullmatch(found.endpoint):
+        problem = f"The connection file {path} names {found.endpoint!r}: it must be such as tcp://127.0.0.1:5555"
+        raise UserProblem(problem)
+    if any(len(key) not in {0, KEY_CHARS} for key in (found.server_key, found.client_key, found.client_secret)):
+        problem = f"A key in the connection file {path} is damaged: copy the file again from where the backend runs"
+        raise UserProblem(problem)
+    return found
 
 
 def living(path: Path) -> wire.connection.Connection | None:

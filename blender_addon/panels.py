@@ -19,7 +19,8 @@ STATUS = {
     "lost": ("Not connected", "ERROR"),
 }
 TAKE_ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
-CHARS_A_LINE = 42
+CHAR_PX, FRAME_PX = 6.6, 62.0  # of Blender's own font at scale 1: a letter on average; icon, margins and tabs
+LEAST_CHARS = 18
 
 
 class _Panel:
@@ -30,14 +31,20 @@ class _Panel:
 
 def sentence(layout: Any, text: str, icon: str = "ERROR") -> None:
     """A sentence over as many rows as it takes: labels do not wrap."""
-    line = ""
+    line, width = "", chars_a_line()
     column = layout.column(align=True)
     for word in text.split():
-        if line and len(line) + len(word) >= CHARS_A_LINE:
+        if line and len(line) + len(word) >= width:
             column.label(text=line, icon=icon)
             line, icon = "", "BLANK1"
         line = f"{line} {word}" if line else word
     column.label(text=line, icon=icon)
+
+
+def chars_a_line() -> int:
+    """How many letters a label of the sidebar shows at its present width."""
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+    return max(int((region.width / scale - FRAME_PX) / CHAR_PX), LEAST_CHARS) if region else 42
 
 
 class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
@@ -78,7 +85,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "width")
             column.prop(shot, "height")
-        layout.prop(shot, "fps")
+        layout.prop(shot, "fps", text="Rate")
         count = shots.frame_count(scene)
         layout.label(text=f"{count} frames, {count / shot.fps:.1f} seconds", icon="TIME")
 
@@ -93,13 +100,13 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         found = [item for item in context.scene.objects if item.type == "ARMATURE"]
         if not found:
-            layout.label(text="The scene has no armature", icon="INFO")
+            sentence(layout, "The scene has no armature", "INFO")
         for item in sorted(found, key=lambda item: item.name):
             box = layout.box()
             row = box.row()
             row.use_property_split = False
             row.prop(item.wanstage, "use", text=item.name)
-            if item.wanstage.use:
+            if item.wanstage.use and context.scene.wanstage.task == "animate":
                 box.prop(item.wanstage, "reference")
                 if not item.wanstage.reference:
                     box.prop(item.wanstage, "reference_image", text="or Image")
@@ -121,7 +128,6 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         layout.prop(shot, "engine")
         layout.prop(shot, "seed")
         layout.prop(shot, "prompt")
-        layout.prop(shot, "depth")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")
@@ -131,6 +137,22 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             sentence(
                 layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
             )
+
+
+class WANSTAGE_PT_more(_Panel, bpy.types.Panel):
+    """What is seldom changed."""
+
+    bl_label = "More"
+    bl_parent_id = "WANSTAGE_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = self.layout, context.scene.wanstage
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(shot, "negative_prompt")
+        layout.prop(shot, "depth", text="Distance")
+        layout.prop(shot, "frames_folder", text="Folder")
+        layout.prop(shot, "occlusion", text="Occlusion")
 
 
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
@@ -198,6 +220,7 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_PT_shot,
         WANSTAGE_PT_characters,
         WANSTAGE_PT_generate,
+        WANSTAGE_PT_more,
         WANSTAGE_PT_takes,
     )
 )

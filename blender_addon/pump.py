@@ -19,6 +19,8 @@ from .problems import UserProblem
 logger = logging.getLogger(__name__)
 
 BUDGET_S = 0.008
+REDRAWS = 2  # the second lays out what became shorter in the first
+PICTURE_S = 0.004  # of the budget, kept for a picture
 FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 1.0, 0.25
 
 
@@ -53,19 +55,30 @@ def _wait_for_launch() -> None:
 
 
 def _drain(deadline: float) -> bool:
-    """Handle events until the deadline; at most one picture goes to a plane. True when there was something."""
+    """Handle events until the deadline. True when there was something.
+
+    At most one picture goes to a plane, and when the events took the time that it needs, in the next turn: a tick
+    writes files or shows a picture, not both at any cost.
+    """
     now = state.now
     if now.client is None:
         return False
     if not now.backlog:
         now.backlog.extend(now.client.poll(max(deadline - time.perf_counter(), 0.001) / 2))
-    busy, shown = bool(now.backlog), follow.Shown()
-    while now.backlog and time.perf_counter() < deadline and now.client is not None:
+    late, shown = now.waiting is not None, now.waiting or follow.Shown()
+    busy, now.waiting = bool(now.backlog) or late, None
+    while not late and now.backlog and time.perf_counter() < deadline and now.client is not None:
         follow.handle(now.backlog.popleft(), shown)
-    shown.show()
+    if shown and not late and deadline - time.perf_counter() < PICTURE_S:
+        now.waiting = shown
+    else:
+        shown.show()
     if busy:
+        now.redraws = REDRAWS
+    if now.redraws:
+        now.redraws -= 1
         playback.redraw()
-    return busy
+    return busy or bool(now.redraws)
 
 
 def _give_up(sentence: str) -> None:

@@ -67,6 +67,8 @@ class State:
     welcome: Any = None
     runs: dict[str, Run] = field(default_factory=dict)
     backlog: deque[Any] = field(default_factory=deque)
+    redraws: int = 0  # still to be made, see ``pump``
+    waiting: Any = None  # follow.Shown, a picture left for the next tick
     paused: set[str] = field(default_factory=set)
     capture: CaptureState | None = None
     packs: dict[str, CachedPack] = field(default_factory=dict)  # scene name -> the last pack
@@ -93,6 +95,7 @@ def disconnect() -> None:
     now.client = now.connection = now.launch = now.welcome = None
     now.status, now.sentence = "off", ""
     now.backlog.clear()
+    now.waiting = None
     now.runs.clear()
 
 

@@ -50,6 +50,11 @@ def add(scene: bpy.types.Scene, job_id: str, values: dict[str, Any], meta: dict[
     return take
 
 
+def check_folder(scene: bpy.types.Scene, task: str, nbytes: int) -> None:
+    """Before a long capture: whether a take of so many bytes could be written. Leaves nothing. Raises UserProblem."""
+    framefiles.prove(Path(bpy.path.abspath(new_folder(scene, "0" * 32, task))), nbytes)
+
+
 def new_folder(scene: bpy.types.Scene, job_id: str, task: str) -> str:
     """Where a take's frames go: as the shot says in a saved file, else the cache folder. Never one that is in use.
 

@@ -139,7 +139,8 @@ def find_bone_map(armature_object: bpy.types.Object, overrides: Mapping[str, str
     if absent:
         msg = (
             f"{armature_object.name} has no bones that Wanstage recognises as a person's "
-            f"({', '.join(absent[:3])} and others are missing): choose a humanoid rig or give a bone map."
+            f"({', '.join(absent[:3])} and others are missing): use a humanoid rig, "
+            "or switch this one off under Characters."
         )
         raise CaptureProblem(msg)
     missing = tuple(joint for joint in (*CORE, *OPTIONAL) if joint not in bones)

@@ -1,7 +1,7 @@
 """Pose points as (bone, offset in that bone's rest frame): real joints, and those that rigs lack from a written table.
 
-A real joint is the head of a bone. The others sit at ``HEAD_TABLE`` (from the crown, which rigs agree on better than
-on where a head begins) or ``TOE_OFFSET`` (from the ankle), in units of stature, measured on MakeHuman people.
+A real joint is the head of a bone. The others sit at ``HEAD_TABLE`` (from ``_Rest.face``) or ``TOE_OFFSET`` (from the
+ankle), in units of stature, measured on the MakeHuman body that both previz rigs of the examples share.
 Offsets are written as (left, up, forward) of the character at rest and then follow their bone. Needs no bpy.
 """
 
@@ -42,18 +42,18 @@ JOINT_OF_POINT = {
 }
 
 HEAD_TABLE: dict[str, tuple[float, float, float]] = {
-    "nose": (0.0, -0.092, 0.072),
-    "eye.L": (0.018, -0.072, 0.054),
-    "eye.R": (-0.018, -0.072, 0.054),
-    "ear.L": (0.043, -0.088, 0.003),
-    "ear.R": (-0.043, -0.088, 0.003),
+    "nose": (0.0, -0.083, 0.080),
+    "eye.L": (0.017, -0.061, 0.061),
+    "eye.R": (-0.017, -0.061, 0.061),
+    "ear.L": (0.043, -0.0735, 0.008),
+    "ear.R": (-0.043, -0.0735, 0.008),
 }
 FACE_TABLE: tuple[tuple[float, float, float], ...] = (
-    (0.0, -0.130, 0.058),  # chin
-    (0.0, -0.028, 0.058),  # hairline
-    (0.039, -0.092, 0.023),  # cheeks
-    (-0.039, -0.092, 0.023),
-    (0.0, -0.092, 0.072),  # tip of the nose
+    (0.0, -0.130, 0.068),  # chin
+    (0.0, -0.028, 0.062),  # hairline
+    (0.039, -0.092, 0.030),  # cheeks
+    (-0.039, -0.092, 0.030),
+    HEAD_TABLE["nose"],
 )
 ANKLE_TO_SKULL = 0.85  # of stature: from the ankles up to the base of the skull
 HEAD_HEIGHT = 0.115  # of stature: from the base of the skull to the crown
@@ -98,14 +98,19 @@ class _Rest:
         self.left = _unit(across - (across @ self.up) * self.up)
         self.forward = np.cross(self.left, self.up)
         skull = self.head["head"] if "head" in self.head else shoulders + 0.35 * (shoulders - hips)
-        self.skull = skull
         ankles = self._middle("foot") if "foot.L" in self.head and "foot.R" in self.head else self._tails("shin")
         self.stature = float(np.linalg.norm(skull - ankles)) / ANKLE_TO_SKULL
         length = self.length("head")
         low, high = HEAD_RANGE
         plausible = low * self.stature <= length <= high * self.stature
         self.head_height = length if plausible else HEAD_HEIGHT * self.stature
-        self.crown = skull + self.head_height * self.up
+        self.face = self._face(skull + self.head_height * self.up, shoulders)
+
+    def _face(self, crown: Array, shoulders: Array) -> Array:
+        """Where the tables start: as high as the crown, midway between the shoulders, and as far forward as the mean
+        of shoulders and head bone (riggers put a head bone up to 3 cm before or behind the same skull)."""
+        forward = (shoulders + crown) @ self.forward / 2.0
+        return np.asarray((shoulders @ self.left) * self.left + (crown @ self.up) * self.up + forward * self.forward)
 
     def _middle(self, joint: str) -> Array:
         return np.asarray((self.head[f"{joint}.L"] + self.head[f"{joint}.R"]) / 2.0)
@@ -173,7 +178,7 @@ def build_points(armature_data: bpy.types.Armature, bone_map: BoneMap) -> Points
         _add_body(table, rest, point)
     has_hand = tuple(_add_hand(table, rest, side) for side in "LR")
     for offset in FACE_TABLE:
-        table.add_at("head", rest.crown + rest.world(offset, rest.stature))
+        table.add_at("head", rest.face + rest.world(offset, rest.stature))
     return Points(
         tuple(table.bones),
         np.array(table.rows),
@@ -195,7 +200,7 @@ def _add_body(table: _Table, rest: _Rest, point: str) -> None:
     elif kind == "eye" and point in table.map.bones:
         table.add(point)
     else:
-        table.add_at("head", rest.crown + rest.world(HEAD_TABLE[point], rest.stature))
+        table.add_at("head", rest.face + rest.world(HEAD_TABLE[point], rest.stature))
 
 
 def _add_limb(table: _Table, rest: _Rest, kind: str, side: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from .. import compat, handlers, launch, preferences, preflight, pump, state
+from .. import compat, handlers, launch, preferences, preflight, pump, state, wire
 from ..problems import UserProblem
 
 
@@ -54,10 +54,11 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
             seconds = self.wait or (60.0 if bpy.app.background else 0.0)
             if seconds:
                 _wait(seconds)
-        except UserProblem as problem:
+        except (UserProblem, wire.errors.WanstageError) as problem:
+            sentence = str(problem)[:1].upper() + str(problem)[1:]
             state.disconnect()
-            state.now.status, state.now.sentence = "lost", str(problem)
-            self.report({"ERROR"}, str(problem))
+            state.now.status, state.now.sentence = "lost", sentence
+            self.report({"ERROR"}, sentence)
             return {"CANCELLED"}
         pump.start_timer()
         return {"FINISHED"}

@@ -143,8 +143,8 @@ def _write_bundle(path: Path, spec: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         wire.load("bundle").write_bundle(path, spec, generation.assets())
     except (OSError, wire.errors.WanstageError) as error:
-        path.unlink(missing_ok=True)
-        problem = f"The bundle cannot be written to {path}: {getattr(error, 'strerror', '') or error}"
+        reason = getattr(error, "strerror", None) or error
+        problem = f"The bundle cannot be written to {path} ({reason}): choose another place or free disk space"
         raise UserProblem(problem) from error
 
 

@@ -1,28 +1,49 @@
 """Runs inside the window's Blender: a small shot, the sidebar opened, and what is going on written to a file.
 
-WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save when told so by a
-file beside it that ends in ``.save``.
+WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save. Files beside it tell
+what to do: ``.save`` saves, ``.draft`` chooses the draft engine. They are removed when that is done.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import bpy
-from wanstage import playback, pump, state
+from wanstage import compat, follow, framefiles, playback, pump, state, takes
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bpy" / "capture"))
+import people
 
 TARGET = Path(os.environ["WANSTAGE_GUI_STATE"])
 BLEND = Path(os.environ["WANSTAGE_GUI_BLEND"])
 drawn: set[str] = set()
 draw_ms: dict[str, list[float]] = {}
+parts_ms: dict[str, float] = {}
 PANELS = ("connection", "shot", "characters", "generate", "takes")
 
 
+COLORS = {"Floor": (0.45, 0.4, 0.34), "Crate": (0.6, 0.3, 0.12), "Wall": (0.2, 0.34, 0.45),
+          "Walker body": (0.75, 0.55, 0.1)}  # fmt: skip
+
+
 def build() -> None:
-    """A block man of a dozen boxes is enough here: the window is what is tested."""
+    """The test people's walker in a small set."""
+    for item in list(bpy.data.objects):
+        bpy.data.objects.remove(item)
+    people.make_stage(416, 240)
+    bpy.context.scene.camera.data.lens = 26.0
+    people.make_box("Wall", (12.0, 0.2, 5.0), (0.0, 2.6, 2.5))
+    for name, color in COLORS.items():
+        made = bpy.data.materials.new(name)
+        made.use_nodes = True
+        made.node_tree.nodes["Principled BSDF"].inputs["Base Color"].default_value = (*color, 1.0)
+        made.diffuse_color = (*color, 1.0)
+        bpy.data.objects[name].data.materials.append(made)
     scene = bpy.context.scene
     scene.render.fps, scene.frame_start, scene.frame_end = 16, 1, 33
     own = scene.wanstage
@@ -41,6 +62,7 @@ def show() -> None:
     space.shading.type = "SOLID"
     space.shading.color_type = "TEXTURE"
     space.region_3d.view_perspective = "CAMERA"
+    space.region_3d.view_camera_zoom, space.region_3d.view_camera_offset = 7.0, (0.09, 0.0)
 
 
 def note() -> float:
@@ -48,6 +70,7 @@ def note() -> float:
     window = bpy.context.window_manager.windows[0]
     area = next(area for area in window.screen.areas if area.type == "VIEW_3D")
     region = next(region for region in area.regions if region.type == "UI")
+    kinds = ("scenes", "objects", "meshes", "materials", "images", "actions", "armatures", "cameras", "worlds")
     takes = [
         {
             "state": take.state,
@@ -65,8 +88,11 @@ def note() -> float:
         "sentence": state.now.sentence,
         "capturing": state.now.capture is not None,
         "takes": takes,
+        "blocks": {kind: sorted(block.name for block in getattr(bpy.data, kind)) for kind in kinds},
+        "here": [bpy.context.scene.frame_current, [item.name for item in bpy.context.selected_objects]],
         "timer": bpy.app.timers.is_registered(pump.tick),
         "tick_ms": state.now.longest_tick_s * 1000,
+        "parts_ms": parts_ms,
         "draw_ms": {name: round(sorted(values)[len(values) // 2], 3) for name, values in draw_ms.items()},
     }
     scratch = TARGET.with_suffix(".part")
@@ -75,6 +101,12 @@ def note() -> float:
     wish = TARGET.with_suffix(".save")
     if wish.exists():
         bpy.ops.wm.save_mainfile()
+        wish.unlink()
+    wish = TARGET.with_suffix(".draft")
+    if wish.exists():
+        own = bpy.context.scene.wanstage
+        own.engine, own.model, own.prompt = "draft", "draft", ""
+        bpy.context.scene.frame_set(26)
         wish.unlink()
     return 0.1
 
@@ -97,6 +129,24 @@ def watch(name: str) -> None:
     getattr(bpy.types, f"WANSTAGE_PT_{name}").append(after)
 
 
+def time_calls(module: Any, name: str) -> None:
+    """Note the longest call of a function of ours, milliseconds."""
+    call = getattr(module, name)
+
+    def timed(*values: object, **named: object) -> object:
+        began = time.perf_counter()
+        try:
+            return call(*values, **named)
+        finally:
+            parts_ms[name] = max(parts_ms.get(name, 0.0), round((time.perf_counter() - began) * 1000, 1))
+
+    setattr(module, name, timed)
+
+
+for module, name in ((compat, "undo_push"), (takes, "place"), (takes, "relink"), (playback, "show_frame"),
+                     (playback, "show_preview"), (framefiles, "write"), (follow, "_job_changed"),
+                     (pump, "open_client")):  # fmt: skip
+    time_calls(module, name)
 for panel in PANELS:
     watch(panel)
 bpy.app.timers.register(lambda: show() or None, first_interval=0.2)

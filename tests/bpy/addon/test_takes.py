@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -137,6 +138,30 @@ def test_previews_reach_the_plane(connected: Any) -> None:
     found = np.empty(64 * 128 * 4, np.float32)
     image.pixels.foreach_get(found)
     assert np.array_equal(np.rint(found.reshape(64, 128, 4)[::-1, :, :3] * 255).astype(np.uint8), rgb)
+
+
+class PreviewArrived:
+    """As the client tells it: a grey picture."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id, self.data = job_id, bytes([128]) * (64 * 36 * 3)
+        self.header = SimpleNamespace(width=64, height=36)
+
+
+def test_a_picture_waits_for_a_tick_that_has_time(connected: Any) -> None:
+    from blender_addon import playback, pump, state
+
+    job = "c" * 32
+    take = connected.wanstage.takes.add()
+    take.job_id, take.width, take.height, take.camera = job, 128, 72, connected.camera.name
+    state.now.runs[job] = state.Run(job, Path("nowhere"))
+    state.now.backlog.append(PreviewArrived(job))
+    pump.tick(0.9 * pump.PICTURE_S)
+    assert state.now.waiting
+    assert playback.find_plane(job) is None
+    pump.tick(0.0)
+    assert state.now.waiting is None
+    assert playback.picture_node(playback.find_plane(job)).image.size[:] == (64, 36)
 
 
 def test_a_take_removed_by_undo_does_not_stop_the_others(connected: Any) -> None:
