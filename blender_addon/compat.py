@@ -9,6 +9,10 @@ import bpy
 VERSION: tuple[int, int, int] = tuple(bpy.app.version)
 
 
+RELATIVE: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if VERSION >= (4, 5, 0) else set()
+"""Options of a path property that may begin with ``//``: later Blenders warn unless it says so."""
+
+
 def enable_nodes(material: bpy.types.Material) -> None:
     """A material's node tree; since 5.0 it is always there and asking for it is deprecated."""
     if VERSION < (5, 0, 0):

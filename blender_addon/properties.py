@@ -13,6 +13,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import compat
+
 SIZES = {"832x480": (832, 480), "1280x720": (1280, 720)}
 STATES = ("draft", "capturing", "submitting", "queued", "loading", "running", "cancelling", "finished", "failed",
           "cancelled", "lost")  # fmt: skip
@@ -130,6 +132,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     reference: StringProperty(
         name="Reference",
         subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
         description="Picture of the person to put on this character; transparent or plain background works best",
     )
     reference_image: PointerProperty(
