@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -41,6 +42,7 @@ class LazyMaps(Sequence["NDArray[Any]"]):
         self._what = what
         self._kept: dict[int, NDArray[Any]] = {}  # oldest first
         self._loaded = -1
+        self._lock = threading.Lock()  # an engine may read from threads of its own
         self._ahead: tuple[int, Future[NDArray[Any]]] | None = None
 
     def __len__(self) -> int:
@@ -56,12 +58,13 @@ class LazyMaps(Sequence["NDArray[Any]"]):
         if isinstance(index, slice):
             return LazyMaps(self._folder, self._refs[index], self._what)
         index = range(len(self._refs))[index]
-        found = self._kept.pop(index, None)
-        if found is None:
-            found = self._next(index)
-        self._kept[index] = found
-        if len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+        with self._lock:
+            found = self._kept.pop(index, None)
+            if found is None:
+                found = self._next(index)
+            self._kept[index] = found
+            if len(self._kept) > KEPT:
+                del self._kept[next(iter(self._kept))]
         return found
 
     def _next(self, index: int) -> NDArray[Any]:
