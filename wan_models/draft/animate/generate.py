@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wan_models.draft.ahead import Ahead
 from wan_models.draft.i2v import plate_frames
 from wan_models.draft.i2v.checks import check_aspect
 from wan_models.engine import RequestRefused
@@ -113,7 +114,7 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
             person = find_person(character.name, character.reference)
             actors.append(Actor(character, person, pack.camera))
         yield StepDone(done, len(named))
-    pack = replace(pack, plate=plate_frames(pack))
+    pack = replace(pack, plate=Ahead(plate_frames(pack)))
     for actor in actors:
         actor.relight(match_light(actor, pack))
     yield StageStarted("animate", request.frames)

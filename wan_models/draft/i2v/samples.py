@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wan_models.draft.ahead import Ahead
+
 from .motion import StaticScene, color_map, depth_map, from_origin, inside, inverse_depth, mask_map
 from .opencv import cv2
 from .parts import View, usable
@@ -25,7 +27,7 @@ class Samples:
 
     def __init__(self, pack: DrivePack, width: int, height: int) -> None:
         self._pack, self._size = pack, (width, height)
-        self._plates = plate_frames(pack) if pack.look_plate is not None and len(pack.mask) else None
+        self._plates = Ahead(plate_frames(pack)) if pack.look_plate is not None and len(pack.mask) else None
         self._mask0 = self.mask(0)
         self._shown0 = self._mask0.copy()
         self._scene = StaticScene(pack, pack.camera) if not len(pack.origin) and pack.camera is not None else None
