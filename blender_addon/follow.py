@@ -25,12 +25,16 @@ class Shown:
         """Whether there is one."""
         return self.frame is not None or self.preview is not None
 
-    def show(self) -> None:
-        """Put it there."""
+    def show(self) -> bool:
+        """Put it there; False when only its plane was made, which takes a turn of its own."""
+        job_id = self.frame[0] if self.frame is not None else getattr(self.preview, "job_id", "")
+        if _make_plane(job_id):
+            return False
         if self.frame is not None:
             _show_frame(*self.frame)
         elif self.preview is not None:
             _show_preview(self.preview)
+        return True
 
 
 def handle(event: Any, shown: Shown) -> None:
@@ -216,16 +220,22 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
 # ---- pictures ---------------------------------------------------------------------------------------
 
 
-def _plane(job_id: str) -> tuple[Any, bpy.types.Object] | None:
-    found = takes.find(job_id)
-    if found is None:
-        return None
+def _make_plane(job_id: str) -> bool:
+    """Make the plane of a take that has none yet; whether one was made."""
+    found = takes.find(job_id) if job_id else None
+    if found is None or playback.find_plane(job_id) is not None:
+        return False
     scene, take = found
-    plane = playback.find_plane(job_id)
     camera = bpy.data.objects.get(take.camera)
-    if plane is None and camera is not None:
-        plane = takes.place(scene, take, camera)
-    return None if plane is None else (take, plane)
+    if camera is None:
+        return False
+    takes.place(scene, take, camera)
+    return True
+
+
+def _plane(job_id: str) -> tuple[Any, bpy.types.Object] | None:
+    found, plane = takes.find(job_id), playback.find_plane(job_id)
+    return None if found is None or plane is None else (found[1], plane)
 
 
 def _show_frame(job_id: str, index: int) -> None:

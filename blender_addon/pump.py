@@ -69,10 +69,9 @@ def _drain(deadline: float) -> bool:
     busy, now.waiting = bool(now.backlog) or late, None
     while not late and now.backlog and time.perf_counter() < deadline and now.client is not None:
         follow.handle(now.backlog.popleft(), shown)
-    if shown and not late and deadline - time.perf_counter() < PICTURE_S:
+    out_of_time = not late and deadline - time.perf_counter() < PICTURE_S
+    if shown and (out_of_time or not shown.show()):
         now.waiting = shown
-    else:
-        shown.show()
     if busy:
         now.redraws = REDRAWS
     if now.redraws:

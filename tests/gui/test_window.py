@@ -85,6 +85,17 @@ class Window:
         """The mouse out of the way; the sidebar lays itself out once more."""
         subprocess.run(["xdotool", "mousemove", "420", "700", "sleep", "1.5"], env=self.environment, check=True)
 
+    def click_until(self, x: float, y: float, found: Callable[[], Any], what: str) -> None:
+        """Click; again when nothing came of it, as on a button that was grey until the next redraw."""
+        for _ in range(5):
+            self.click(x, y)
+            deadline = time.monotonic() + 6.0
+            while time.monotonic() < deadline:
+                if found():
+                    return
+                time.sleep(0.05)
+        pytest.fail(f"{what} did not begin")
+
     def press(self, key: str) -> None:
         """A key, where the mouse is."""
         subprocess.run(["xdotool", "key", key], env=self.environment, check=True)
@@ -153,18 +164,17 @@ def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
     top = window.seen()["window"][1] - (y + height)
     open_tab(window, x + width - 10, top, height)
     window.shoot(shots / "tab.png")
-    window.click(x + width * 0.7, top + CONNECT)
+    window.click_until(x + width * 0.7, top + CONNECT, lambda: window.seen()["status"] != "off", "the connection")
     wait_for(lambda: window.seen()["status"] == "connected", 30, "the connection")
     before = window.seen()
-    window.click(x + width * 0.5, top + GENERATE)
-    wait_for(lambda: window.seen()["capturing"], 20, "the capture")
+    button = x + width * 0.5, top + GENERATE
+    window.click_until(*button, lambda: window.seen()["capturing"], "the capture")
     window.press("Escape")
     wait_for(lambda: not window.seen()["capturing"], 20, "the end of the capture")
     assert [window.seen()[key] for key in ("takes", "blocks", "here")] == [
         before[key] for key in ("takes", "blocks", "here")
     ]
-    window.click(x + width * 0.5, top + GENERATE)
-    wait_for(lambda: window.seen()["capturing"] or window.seen()["takes"], 20, "the capture")
+    window.click_until(*button, lambda: window.seen()["capturing"] or window.seen()["takes"], "the capture")
     wait_for(
         lambda: any(12 < take["frames_done"] < 33 for take in window.seen()["takes"]), 60, "a frame while it works"
     )
@@ -174,14 +184,14 @@ def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
     done = {"state": "finished", "frames_done": 33, "problem": "", "plane": True}
     assert window.seen()["takes"] == [done]
     window.wish("draft")
-    window.click(x + width * 0.5, top + GENERATE)
+    window.click_until(*button, lambda: len(window.seen()["takes"]) == 2, "the draft")
     wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 90, "the draft")
     window.rest()
     window.shoot(shots / "draft.png")
     assert window.seen()["takes"] == [done, done]
-    sys.stdout.write(
-        f"longest tick {window.seen()['tick_ms']:.1f} ms, parts {window.seen()['parts_ms']}, drawing {window.seen()['draw_ms']}\n"
-    )
+    seen = window.seen()
+    sys.stdout.write(f"longest tick {seen['tick_ms']:.1f} ms, parts {seen['parts_ms']}, drawing {seen['draw_ms']}\n")
+    assert seen["tick_ms"] < 100.0, "a tick that people feel; benchmarks/tick.py has the real bound"
     window.wish("save")
     frames = sorted((tmp_path / "wanstage" / "Scene").glob("*/frame_*.png"))
     assert len(frames) == 66

@@ -160,6 +160,9 @@ def test_a_picture_waits_for_a_tick_that_has_time(connected: Any) -> None:
     assert state.now.waiting
     assert playback.find_plane(job) is None
     pump.tick(0.0)
+    assert playback.find_plane(job) is not None
+    assert state.now.waiting, "the plane took this turn"
+    pump.tick(0.0)
     assert state.now.waiting is None
     assert playback.picture_node(playback.find_plane(job)).image.size[:] == (64, 36)
 
