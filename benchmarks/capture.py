@@ -1,6 +1,6 @@
 """Times capture: pose tracks with and without occlusion tests, and frames of clay + mask + depth + origin + plate.
 
-    python benchmarks/capture.py [--frames 48] [--out benchmarks/results/capture.json]     (in a bpy Python)
+    python benchmarks/capture.py [--frames 48]     (in a bpy Python)
 
 The scene is the tests' stage with a body of about 15,000 vertices. Every figure is the best of three runs: the
 machine may be busy with other things.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 import tempfile
@@ -20,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bpy" / "capture")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "bpy" / "capture"), str(ROOT / "benchmarks")]
+
+import _report  # noqa: E402 (the checkout must be importable first)
 
 
 def best_of(runs: int, work: Callable[[], Any]) -> float:
@@ -65,26 +66,19 @@ def measure(frames: int) -> dict[str, Any]:
 
     return {
         "blender": bpy.app.version_string,
-        "cores": os.cpu_count(),
         "vertices": vertices,
         "frames": frames,
         "pose_fps": round(frames / best_of(3, lambda: capture.capture_pose(bare)), 1),
         "pose_occlusion_fps": round(frames / best_of(3, lambda: capture.capture_pose(shot)), 1),
         "render_s_per_frame_832x480": round(best_of(3, render) / 12, 3),
-        "load_before": [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else None,
     }
 
 
 def main() -> None:
-    """Measure and write one JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure and write results/capture.json."""
+    parser = argparse.ArgumentParser(description="pose and render captures a second")
     parser.add_argument("--frames", type=int, default=48)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "capture.json")
-    arguments = parser.parse_args()
-    figures = measure(arguments.frames)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(figures, indent=2))
+    _report.write("capture", measure(parser.parse_args().frames))
 
 
 if __name__ == "__main__":

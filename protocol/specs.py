@@ -104,7 +104,7 @@ class Camera(Struct, frozen=True):
 class DrivePack(Struct, frozen=True):
     """Everything the scene knows about a shot, captured once. Every part but the size is optional.
 
-    clay   u1 (h,w,3) sRGB   neutral render with characters
+    clay   u1 (h,w,3) sRGB   untextured render with characters, a flat colour a material
     plate  u1 (h,w,3) sRGB   the same without characters
     mask   u1 (h,w)          0 = no character, else the character's index
     depth  f4 (h,w)          metres along the view axis, +inf where nothing is

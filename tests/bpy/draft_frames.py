@@ -19,6 +19,14 @@ from protocol.assets import AssetFolder
 from protocol.bundle import read_bundle
 from wan_models.events import FramesDecoded
 from wan_models.registry import open_engine
+from wan_models.requests import origin_pixels
+
+
+def in_first_frame(origin: np.ndarray) -> np.ndarray:
+    """Where sample 0 shows the surface point: known, and inside its picture."""
+    pixels, known = origin_pixels(origin)
+    height, width = known.shape
+    return known & ((pixels >= 0) & (pixels < (width, height))).all(axis=2)
 
 
 def main(bundle: Path, out: Path) -> None:
@@ -29,7 +37,7 @@ def main(bundle: Path, out: Path) -> None:
         assert request.pack is not None
         events = open_engine("draft").generate(request, lambda: False)
         frames = [event.frames for event in events if isinstance(event, FramesDecoded)]
-        seen = [(origin != 0).any(axis=2) for origin in request.pack.origin]
+        seen = [in_first_frame(origin) for origin in request.pack.origin]
         np.savez(out, frames=np.concatenate(frames), seen=np.stack(seen), mask=np.stack(list(request.pack.mask)))
 
 
