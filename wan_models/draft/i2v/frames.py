@@ -34,17 +34,21 @@ class FrameMaker:
         mask: Mask,
         inverse: Callable[[], Plane] | None = None,
         surfaces: dict[int, Surface] | None = None,
+        doubtful: Mask | None = None,
     ) -> Picture:
         """uint8 (h,w,3): the picture sampled at ``where``; where not ``known``, the clay in the picture's colours.
 
         ``inverse`` gives 1/depth (h,w); it is asked only when there are holes to paint.
-        ``surfaces`` give colours far from known pixels, see ``fill.Frame``.
+        ``surfaces`` give colours far from known pixels, see ``fill.Frame``. ``doubtful`` pixels are painted too; unlike
+        uncovered ones they take nothing around them with them.
         """
         moved = cv2.remap(self._picture, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        if cv2.countNonZero(known) == known.size:
+        if cv2.countNonZero(known) == known.size and (doubtful is None or not cv2.countNonZero(doubtful)):
             return np.asarray(moved, np.uint8)
         depth = inverse() if inverse is not None else None
         sure = trusted(known, mask, depth)
+        if doubtful is not None:
+            cv2.bitwise_and(sure, cv2.bitwise_not(doubtful), dst=sure)
         holes = cv2.bitwise_not(sure)
         soft = cv2.blur(sure, (3, 3))
         cv2.bitwise_and(soft, sure, dst=soft)

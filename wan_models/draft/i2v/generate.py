@@ -14,6 +14,7 @@ from .frames import FrameMaker
 from .layers import Layers, part_colors, part_surfaces
 from .samples import Samples
 from .scale import scale_picture
+from .trust import clean_rims
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,14 +67,15 @@ def _moved(request: Request, pack: DrivePack, picture: Picture) -> Iterator[tupl
             where, known = samples.motion(index)
             yield layers.frame(index, where, known), _notes(index, known)
         return
-    maker = FrameMaker(picture, samples.clay(0), samples.mask(0))
+    maker = FrameMaker(clean_rims(picture, samples.mask(0)), samples.clay(0), samples.mask(0))
     parts = part_colors(samples, pack, picture)
     for index in range(1, request.frames):
         where, known = samples.motion(index)
         depth = partial(samples.inverse, index) if len(pack.depth) else None
         surfaces = part_surfaces(samples, pack, parts, index)
+        doubtful = samples.doubtful(index, where, known)
         yield (
-            maker.make(where, known, samples.base(index), samples.mask(index), depth, surfaces),
+            maker.make(where, known, samples.base(index), samples.mask(index), depth, surfaces, doubtful),
             _notes(index, known),
         )
 

@@ -11,6 +11,7 @@ from .frames import FrameMaker
 from .opencv import cv2
 from .parts import PartColors
 from .shadow import contact_shadows
+from .trust import clean_rims
 
 if TYPE_CHECKING:
     from wan_models.requests import DrivePack
@@ -28,7 +29,7 @@ class Layers:
 
     def __init__(self, samples: Samples, pack: DrivePack, picture: Picture) -> None:
         self._samples, self._pack, self._picture = samples, pack, picture
-        self._maker = FrameMaker(picture, samples.clay(0), samples.mask(0))
+        self._maker = FrameMaker(clean_rims(picture, samples.mask(0)), samples.clay(0), samples.mask(0))
         self._parts = part_colors(samples, pack, picture)
 
     def frame(self, index: int, where: Plane, known: Mask) -> Picture:
@@ -45,7 +46,8 @@ class Layers:
         sure = cv2.bitwise_or(known[box], cv2.compare(there, 0, cv2.CMP_EQ))
         surfaces = part_surfaces(self._samples, self._pack, self._parts, index, box)
         clay = np.ascontiguousarray(self._samples.clay(index)[box])
-        made = self._maker.make(np.ascontiguousarray(where[box]), sure, clay, there, None, surfaces)
+        doubtful = self._samples.doubtful(index, where, known)[box]
+        made = self._maker.make(np.ascontiguousarray(where[box]), sure, clay, there, None, surfaces, doubtful)
         _lay(out[box], made, there)
         return out
 
@@ -74,10 +76,7 @@ def _lay(out: Picture, made: Picture, mask: Mask) -> None:
 def part_colors(samples: Samples, pack: DrivePack, picture: Picture) -> dict[int, PartColors]:
     """The colours of every character that sample 0 shows and whose joints are known there."""
     views = {character.index: samples.view(character, 0) for character in pack.characters}
-    found = {value: PartColors(picture, view, value) for value, view in views.items() if view is not None}
-    for colors in found.values():
-        samples.leave_out(colors.folds)
-    return found
+    return {value: PartColors(picture, view, value) for value, view in views.items() if view is not None}
 
 
 def part_surfaces(

@@ -38,8 +38,6 @@ UPPER_ARM, FOREARM, THIGH, SHIN, FOOT, HEAD, HAIR = 0, 1, 2, 3, 4, 6, 7
 HIP_BINS = 3
 HUE_REACH = 0.12
 DIM = 0.75  # of a part, below which a bin is in shadow
-DARK = 0.5  # of a part, below which what lies between two parts is a fold and no colour of either
-FOLD = 0.06  # of a character's height, how far from the border of two parts a fold reaches
 # first joint, last joint, class, radius as a share of the shoulders' width, how far beyond the last joint it reaches
 BONES = (
     (2, 3, 0, 0.16, 0.0), (5, 6, 0, 0.16, 0.0),
@@ -93,10 +91,7 @@ class View:
 
 
 class PartColors:
-    """What one mask ``value`` looks like in sample 0: ``picture`` (h,w,3), and the ``first`` view.
-
-    ``folds`` (h,w) is 255 where sample 0 shows the dark fold between two parts, which opens when they move.
-    """
+    """What one mask ``value`` looks like in sample 0: ``picture`` (h,w,3), and the ``first`` view."""
 
     def __init__(self, picture: Picture, first: View, value: int) -> None:
         self._value = value
@@ -105,7 +100,6 @@ class PartColors:
             rows, columns = np.nonzero(first.mask == value)
         clay = first.clay[rows, columns].astype(np.float32)
         ratio = (picture[rows, columns] + np.float32(FLOOR)) / (clay + np.float32(FLOOR))
-        self.folds: Mask = np.zeros(first.mask.shape, np.uint8)
         self._materials, of_material = _materials(clay)
         if len(self._materials) > 1:
             self._ratios = np.stack([np.median(ratio[of_material == k], axis=0) for k in range(len(self._materials))])
@@ -113,12 +107,6 @@ class PartColors:
             part, along = _parts(first, rows, columns)
             _crown(part, rows)
             self._table = _table(part, along, ratio)
-            usual = self._table[part, np.clip((along * BINS).astype(np.int64), 0, BINS - 1)]
-            dark = ratio.sum(axis=1) < DARK * usual.sum(axis=1)
-            label = np.zeros(first.mask.shape, np.uint8)
-            label[rows, columns] = np.where(part >= HEAD, 0, part + 1)
-            self.folds[rows, columns] = dark * np.uint8(255)
-            cv2.bitwise_and(self.folds, _borders(label), dst=self.folds)
 
     def ratio(self, view: View, holes: Mask) -> Callable[[Box], Plane]:
         """For a box: picture/clay (h,w,3) of the non-zero pixels of ``holes``, all of this character."""
@@ -232,15 +220,6 @@ def _table(part: NDArray[np.int64], along: Points, ratio: Points) -> Points:
             if near is not None:
                 table[kind, b] = medians[near]
     return _snapped(table, plain)
-
-
-def _borders(label: Mask) -> Mask:
-    """255 near where two parts meet; 0 in ``label`` is no part."""
-    high = cv2.boundingRect(label)[3]
-    side = 2 * max(round(FOLD * high), 1) + 1
-    reach = np.ones((side, side), np.uint8)
-    most, least = cv2.dilate(label, reach), cv2.erode(np.where(label == 0, 255, label).astype(np.uint8), reach)
-    return np.asarray(cv2.bitwise_and(cv2.compare(most, least, cv2.CMP_NE), cv2.compare(label, 0, cv2.CMP_GT)))
 
 
 def _lit(ratio: Points) -> Points:

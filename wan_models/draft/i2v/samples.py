@@ -13,7 +13,7 @@ from .opencv import cv2
 from .parts import View, usable
 from .plate import plate_frames
 from .scale import scale_picture
-from .trust import on_character
+from .trust import smeared
 
 if TYPE_CHECKING:
     from wan_models.requests import Character, DrivePack
@@ -29,7 +29,6 @@ class Samples:
         self._pack, self._size = pack, (width, height)
         self._plates = Ahead(plate_frames(pack)) if pack.look_plate is not None and len(pack.mask) else None
         self._mask0 = self.mask(0)
-        self._shown0 = self._mask0.copy()
         self._scene = StaticScene(pack, pack.camera) if not len(pack.origin) and pack.camera is not None else None
 
     def motion(self, index: int) -> tuple[Plane, Mask]:
@@ -37,16 +36,15 @@ class Samples:
         where, known = self._scene.backward(index) if self._scene is not None else from_origin(self._pack, index)
         where, known = scale_motion(where, known, *self._size)
         cv2.bitwise_and(known, inside(where, *self._size), dst=known)
-        if index:
-            mask = self.mask(index)
-            for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()).tolist():
-                if value:
-                    on_character(where, known, mask, self._shown0, value)
         return where, known
 
-    def leave_out(self, folds: Mask) -> None:
-        """Do not show these pixels (h,w) of sample 0's characters."""
-        self._shown0[cv2.dilate(folds, np.ones((3, 3), np.uint8)) != 0] = 0
+    def doubtful(self, index: int, where: Plane, known: Mask) -> Mask:
+        """Known pixels of characters (h,w) that are not worth showing: sample 0 has them smeared."""
+        mask, found = self.mask(index), np.zeros_like(known)
+        for value in np.flatnonzero(cv2.calcHist([mask], [0], None, [256], [0, 256]).ravel()).tolist():
+            if value:
+                cv2.bitwise_or(found, smeared(where, known, mask, value), dst=found)
+        return found
 
     def mask(self, index: int) -> Mask:
         """The characters' mask."""

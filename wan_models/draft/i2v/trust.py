@@ -9,6 +9,7 @@ import numpy as np
 from .opencv import cv2
 
 if TYPE_CHECKING:
+    from .fill import Picture
     from .motion import Mask, Plane
 
 _RING = np.ones((3, 3), np.uint8)
@@ -50,28 +51,40 @@ def _around(holes: Mask, same: Mask, reach: Mask, inverse: Plane | None) -> Mask
     return np.asarray(cv2.bitwise_and(near, cv2.compare(inverse, level * np.float32(NEARER), cv2.CMP_LE)), np.uint8)
 
 
-def on_character(where: Plane, known: Mask, mask: Mask, first: Mask, value: int) -> None:
-    """Take from ``known``, in place, a character's pixels that the picture shows smeared, or mixed with the set.
+def clean_rims(picture: Picture, mask: Mask) -> Picture:
+    """``picture`` (h,w,3) with the outermost pixels of each character in the colours next to them further in: there the
+    renderer has mixed them with what is behind, which shows as an outline once they move apart."""
+    out = picture.copy()
+    for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist():
+        if not value:
+            continue
+        own = cv2.inRange(mask, value, value)
+        inner = cv2.erode(own, _RING)
+        weight = cv2.boxFilter((inner >> 7).astype(np.float32), -1, (3, 3), normalize=False)
+        total = cv2.boxFilter(cv2.copyTo(picture, inner).astype(np.float32), -1, (3, 3), normalize=False)
+        rim = (own != 0) & (inner == 0) & (weight > 0)
+        out[rim] = np.rint(total[rim] / weight[rim, None]).astype(np.uint8)
+    return out
 
-    ``where`` (h,w,2) leads into sample 0, whose mask is ``first``.
-    """
+
+def smeared(where: Plane, known: Mask, mask: Mask, value: int) -> Mask:
+    """255 (h,w) on a character's known pixels that share too little of sample 0, into which ``where`` (h,w,2) leads."""
+    out = np.zeros_like(known)
     own = cv2.inRange(mask, value, value)
     left, top, wide, high = cv2.boundingRect(own)
     if wide < 3 or high < 3:
-        return
+        return out
     box = (slice(top, top + high), slice(left, left + wide))
     there, here = np.ascontiguousarray(where[box]), cv2.bitwise_and(own, known)[box]
-    inner = cv2.erode(cv2.inRange(first, value, value), _RING)
-    clean = cv2.remap(inner, there, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
     across, down = np.zeros_like(there), np.zeros_like(there)
     across[:, :-1], down[:-1] = there[:, 1:] - there[:, :-1], there[1:] - there[:-1]
     area = across[..., 0] * down[..., 1] - across[..., 1] * down[..., 0]
     area = cv2.medianBlur(area.astype(np.float32), 3)
     seen = area[here != 0]
     if not len(seen):
-        return
+        return out
     usual = float(np.median(seen))
-    smeared = (area < STRETCHED * usual) | (area > 4 * usual)
-    smeared[[-1], :] = smeared[:, [-1]] = False
-    bad = cv2.bitwise_and(here, cv2.bitwise_or(cv2.bitwise_not(clean), smeared.astype(np.uint8) * np.uint8(255)))
-    known[box][bad != 0] = 0
+    bad = (here != 0) & ((area < STRETCHED * usual) | (area > 4 * usual))
+    bad[[-1], :] = bad[:, [-1]] = False
+    out[box][bad] = 255
+    return out
