@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from backend import RELEASE
 from protocol import VERSION, limits, messages
 from protocol.assets import AssetFolder
 from protocol.codec import Buffer
@@ -176,15 +177,9 @@ def welcome(
     server_id: str, engines: tuple[EngineRow, ...], devices: tuple[str, ...], reply_to: int
 ) -> messages.Welcome:
     """The answer to Hello."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        release = version("wanstage")
-    except PackageNotFoundError:  # run from a checkout
-        release = "0"
     return messages.Welcome(
         server_id=server_id,
-        backend=f"wanstage {release}",
+        backend=f"wanstage {RELEASE}",
         minor=VERSION[1],
         engines=tuple(messages.EngineInfo(row.name, row.models, row.tasks, row.missing) for row in engines),
         devices=devices,

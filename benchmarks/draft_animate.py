@@ -15,6 +15,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # idle BLAS threads spin, which counts as processor time
+
 import cv2
 import numpy as np
 import scipy

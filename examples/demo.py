@@ -163,7 +163,7 @@ class Demo:
             **self.seconds,
             "upload": self.seconds["animate_upload"],
             "first_frame": max(self.seconds["animate_first_frame"], self.seconds["i2v_first_frame"]),
-            "done": self.seconds["animate_done"] + self.seconds["i2v_done"],
+            "done": round(self.seconds["animate_done"] + self.seconds["i2v_done"], 2),
         }
         report = {
             "versions": {
@@ -178,7 +178,6 @@ class Demo:
             "fps": 16,
             "seconds": seconds,
             "wire_bytes": {"uploaded": link.bytes_sent, "received": link.bytes_received},
-            "longest_tick_ms": round(state.now.longest_tick_s * 1000, 2),
             "takes": self.takes,
             "file_bytes": {name: folder_bytes(self.out / name) for name in ("animate", "i2v", "drive_pack")},
         }
