@@ -472,6 +472,9 @@ def main() -> int:
     except Problem as problem:
         print(f"\n{problem}.", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(f"\n{error.filename or 'A file'}: {error.strerror}; choose another folder or make room.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130

@@ -102,3 +102,17 @@ def test_exec_without_a_command_says_how(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr(sys, "argv", ["run.py", "exec", "--"])
     assert run.main() == 1
     assert "give a command after '--'" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    monkeypatch.setattr(run, "make_environments", lambda _environments: 0.0)
+    monkeypatch.setattr(run, "BPY_FOR_PYTHON", {sys.version_info[:2]: "5.0"})
+    monkeypatch.setattr(sys, "argv", ["run.py", "demo", "--out", str(in_the_way / "out")])
+    assert run.main() == 1
+    said = capsys.readouterr().err
+    assert str(in_the_way) in said
+    assert "choose another folder" in said
