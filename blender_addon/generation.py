@@ -21,6 +21,8 @@ PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on
 
 logger = logging.getLogger(__name__)
 
+KEEP_S = 86400.0  # captured maps are deleted a day after they were last used
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -80,6 +82,7 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
     # the key is taken again: making and unmaking the clay look may have counted as edits
     found = state.CachedPack(shots.pack_key(scene, wanted), pack, progress.warnings, time.monotonic() - began)
     state.now.packs[scene.name] = found
+    tidy()
     return found
 
 
@@ -90,6 +93,14 @@ def _not_kept(what: str, error: Exception) -> str:
     where = getattr(error, "filename", None) or preferences.settings().data
     reason = getattr(error, "strerror", None) or error
     return f"The {what} cannot be kept in {where} ({reason}): free disk space or choose another data folder"
+
+
+def tidy() -> None:
+    """Delete captured maps of yesterday that no pack of this session needs; what was sent is at the backend."""
+    keep = {ref.id for kept in state.now.packs.values() for ref in wire.refs.asset_refs(kept.pack)}
+    freed = assets().prune(keep, KEEP_S)
+    if freed:
+        logger.info("%.1f MB of old captures deleted", freed / 1e6)
 
 
 def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:

@@ -11,7 +11,7 @@ from types import ModuleType
 
 _VENDORED = f"{__package__}.protocol"
 _MODULES = frozenset(
-    {"assets", "buffers", "client", "codec", "connection", "errors", "limits", "messages", "session", "specs"}
+    {"assets", "buffers", "client", "codec", "connection", "errors", "limits", "messages", "refs", "session", "specs"}
 )
 
 
