@@ -73,7 +73,7 @@ def s2v_size(width: SupportsIndex, height: SupportsIndex, area: SupportsIndex) -
         padded_height = new_height + -new_height % S2V_STEP
         if padded_width * padded_height <= most:
             return _usable(padded_width, padded_height, most)
-    return _usable(*_s2v_fallback(w, h, most), most)
+    raise ValueError(_no_size(most))
 
 
 def _s2v_scales(width: int, height: int, area: int) -> tuple[float, float]:
@@ -86,16 +86,6 @@ def _s2v_scales(width: int, height: int, area: int) -> tuple[float, float]:
     if inside < 0:
         raise ValueError(_no_size(area))
     return math.sqrt(area / a), (-b + math.sqrt(inside)) / (2 * a)
-
-
-def _s2v_fallback(width: int, height: int, area: int) -> Size:
-    """By aspect alone, or the picture's own size, both rounded down."""
-    aspect = width / height
-    new_width = int((area * aspect) ** 0.5 // S2V_STEP * S2V_STEP)
-    new_height = int((area / aspect) ** 0.5 // S2V_STEP * S2V_STEP)
-    if new_width >= width or new_height >= height:
-        return width // S2V_STEP * S2V_STEP, height // S2V_STEP * S2V_STEP
-    return new_width, new_height
 
 
 def _other_side(side: int, area: int) -> int:

@@ -23,6 +23,11 @@ import numpy as np
 PREPROCESS = "wan/modules/animate/preprocess"
 AREAS = (1280 * 720, 832 * 480, 1280 * 704, 1024 * 704, 640 * 480, 512 * 512, 100_000, 5000)
 SIDES = (480, 832, 720, 1280, 1080, 1920, 1024, 1000, 1500, 768, 1344, 3000, 4000, 2160, 3840, 1, 64, 10_000)
+PRECISION_FACES = (  # width, height, x and y of two corners: boxes that single precision moves by a pixel
+    (1559, 2100, 886.5464477539062, 599.49560546875, 850.524658203125, 545.6357421875),
+    (3893, 2545, 2047.861083984375, 1180.219970703125, 2002.2003173828125, 1130.7159423828125),
+    (1536, 909, 689.1217041015625, 453.6163330078125, 633.7868041992188, 423.1183166503906),
+)
 
 
 def official(path: Path, *names: str) -> dict[str, Any]:
@@ -123,7 +128,7 @@ def faces(package: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
     bbox = official(package / PREPROCESS / "utils.py", "get_face_bboxes")["get_face_bboxes"]
     metas = official(package / PREPROCESS / "pose2d_utils.py", "split_kp2ds_for_aa", "load_pose_metas_from_kp2ds_seq")
     points, frames, boxes = [], [], []
-    for case in range(150):
+    for case in range(150 + len(PRECISION_FACES)):
         width, height = (int(2 ** rng.uniform(3, 12)) for _ in range(2))
         spread = rng.uniform(0.02, 0.4) * min(width, height)
         at = rng.uniform(-0.2, 1.2, 2) * (width, height)
@@ -132,6 +137,9 @@ def faces(package: Path, rng: np.random.Generator) -> dict[str, np.ndarray]:
             body = np.round(body)
         score = rng.random((133, 1))
         kp2ds = np.concatenate([body, score], 1).astype(np.float32)
+        if case >= 150:
+            width, height, *ends = PRECISION_FACES[case - 150]
+            kp2ds[23:91, :2] = [ends[:2]] + [ends[2:]] * 67
         kp2ds[:22, :2] = 1  # a body in the picture, which the official code needs at least once
         meta = metas["load_pose_metas_from_kp2ds_seq"]([kp2ds], width, height)[0]
         x1, x2, y1, y2 = bbox(meta["keypoints_face"][:, :2], scale=1.3, image_shape=(height, width))

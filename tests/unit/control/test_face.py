@@ -32,6 +32,7 @@ def test_official_boxes() -> None:
             with pytest.raises(NoFace):
                 face_box(points, *size.tolist())
     assert 100 < kept < 150
+    assert face_box(FIXTURE["face_points"][-1], 1536, 909) == (629, 419, 692, 454)  # 693 in double precision
 
 
 def test_grows_to_the_sides_evenly_and_more_above() -> None:
