@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,25 +55,16 @@ class TakeFolder:
         return path
 
     def movie(self, fps: float) -> Path:
-        """``take.mp4`` (H.264) of the frames that are here; 4:2:0 where both sides are even, else 4:4:4."""
-        import av
+        """``take.mp4`` of the frames that are here, see ``wan_models.video.write_mp4``. Raises RequestError."""
+        from wan_models.video import write_mp4
 
         target = self.folder / "take.mp4"
-        scratch = self.folder / "take.tmp.mp4"
-        height, width = _picture(self.path(0)).shape[:2]
-        with av.open(str(scratch), "w") as container:
-            stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options={"crf": "16"})
-            stream.width, stream.height = width, height
-            stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-            for index in range(self.count):
-                picture = av.VideoFrame.from_ndarray(_picture(self.path(index)), format="bgr24")
-                container.mux(stream.encode(picture))
-            container.mux(stream.encode(None))
-        scratch.replace(target)
+        write_mp4(target, (_picture(self.path(index)) for index in range(max(self.count, 1))), fps)
         return target
 
 
 def _picture(path: Path) -> NDArray[np.uint8]:
+    """uint8 sRGB (h,w,3)."""
     import cv2
     import numpy as np
 
@@ -82,7 +72,7 @@ def _picture(path: Path) -> NDArray[np.uint8]:
     if found is None:
         problem = f"{path} is damaged: delete it and fetch the job again"
         raise RequestError(problem)
-    return np.asarray(found, np.uint8)
+    return np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _as_png(frame: FrameArrived) -> bytes:

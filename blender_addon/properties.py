@@ -16,8 +16,6 @@ from bpy.props import (
 from . import compat
 
 SIZES = {"832x480": (832, 480), "1280x720": (1280, 720)}
-STATES = ("draft", "capturing", "submitting", "queued", "loading", "running", "cancelling", "finished", "failed",
-          "cancelled", "lost")  # fmt: skip
 
 
 def _is_camera(_owner: bpy.types.ID, item: bpy.types.Object) -> bool:

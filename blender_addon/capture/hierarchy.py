@@ -30,14 +30,6 @@ class _Tree:
             todo.extend(self.children[bone])
         return found
 
-    def chain_to(self, start: str, goal: str) -> list[str]:
-        """Bones from ``start`` down to ``goal``, both included."""
-        parent = {child: bone for bone in self.below(start) for child in self.children[bone]}
-        chain = [goal]
-        while chain[-1] != start:
-            chain.append(parent[chain[-1]])
-        return chain[::-1]
-
 
 def guess_bones(bones: Bones) -> dict[str, str]:
     """Canonical joint -> bone name for the limbs, hips and head of a rig; empty where no person is found.
