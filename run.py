@@ -101,6 +101,15 @@ def _candidates(version: str) -> Iterator[Path]:
             yield Path(asked.stdout.strip())
 
 
+def _with_included(requirements: Path) -> Iterator[bytes]:
+    """The file, and those that its ``-r`` lines name."""
+    text = requirements.read_text(encoding="utf-8")
+    yield text.encode()
+    for line in text.splitlines():
+        if line.startswith("-r "):
+            yield from _with_included(requirements.parent / line[3:].strip())
+
+
 @dataclass(frozen=True)
 class Environment:
     """A virtual environment made from ``requirements/NAME.txt``."""
@@ -126,7 +135,7 @@ class Environment:
 
     def stamp(self) -> str:
         """What the environment was made of: any change makes it anew."""
-        parts = [self.requirements.read_bytes(), (REQUIREMENTS / "constraints.txt").read_bytes()]
+        parts = [*_with_included(self.requirements), (REQUIREMENTS / "constraints.txt").read_bytes()]
         parts.append(repr((self.base.version, str(self.folder))).encode())
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 

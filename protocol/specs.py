@@ -26,6 +26,7 @@ Dim = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 DType = Literal["u1", "u2", "f2", "f4", "f8", "i4"]
 Codec = Literal["raw", "zlib", "delta"]
+PlanName = Literal["auto", "resident", "resident-fp8", "swap", "swap-fp8", "stream", "stream-fp8"]
 Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
 
 
@@ -79,7 +80,8 @@ class CharacterTrack(Struct, frozen=True):
     state (0 visible, 1 occluded, 2 off screen, 3 behind the camera, 4 the rig has no such joint).
     Point order: Wan2.2-Animate's 20 body points, MediaPipe's 21 hand points. Left and right are the character's own.
     ``face_box`` f4 (T,4): left, top, right, bottom px (NaN where there is none). ``index`` is the
-    character's value in the mask track.
+    character's value in the mask track. ``face`` u1 (512,512,3) sRGB, one a sample: the face clip that drives
+    expression, cut by Wan2.2-Animate's rule; empty = the rig has no face.
     """
 
     index: Annotated[int, Meta(ge=1, le=254)]
@@ -90,6 +92,7 @@ class CharacterTrack(Struct, frozen=True):
     face_box: ArrayRef | None = None
     derived: tuple[Name, ...] = ()
     reference: Reference | None = None
+    face: MapTrack = ()
 
 
 class Camera(Struct, frozen=True):
@@ -129,12 +132,22 @@ class DrivePack(Struct, frozen=True):
 
 
 class Sampler(Struct, frozen=True):
-    """None means the model's official default."""
+    """None means the model's official default, or the preset's (``fast``: few steps, no guidance, by its LoRAs)."""
 
     steps: Annotated[int, Meta(ge=1, le=1000)] | None = None
     guidance: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
     guidance_low: Annotated[float, Meta(ge=0.0, le=100.0)] | None = None
     shift: Annotated[float, Meta(gt=0.0, le=100.0)] | None = None
+    preset: Literal["default", "fast"] = "default"
+
+
+class Animate(Struct, frozen=True):
+    """How a long clip is put together from segments: frames taken over from the one before, colours matched to the
+    first one's, and the relighting LoRA (replace only)."""
+
+    overlap: Literal[1, 5] = 1
+    match_color: bool = False
+    relight: bool = False
 
 
 class Lora(Struct, frozen=True):
@@ -170,6 +183,8 @@ class JobSpec(Struct, frozen=True):
     pack: DrivePack | None = None
     sampler: Sampler = field(default_factory=Sampler)
     loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
+    animate: Animate = field(default_factory=Animate)
+    plan: PlanName = "auto"
     output: Output = field(default_factory=Output)
     label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
     schema: Literal[1] = SCHEMA

@@ -1,4 +1,4 @@
-"""Engines by name. Looking at the list imports none of them, nor numpy."""
+"""Engines and models by name. Looking at the lists imports no engine, nor numpy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+
+from .models import MODELS
+from .options import Options
+from .rows import ModelRow
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -26,6 +30,7 @@ class EngineRow:
     needs: tuple[tuple[str, str], ...] = ()
     preload: tuple[str, ...] = ()
     testing: bool = False
+    has_options: bool = False
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -52,6 +57,14 @@ _ENGINES: tuple[EngineRow, ...] = (
         preload=("wan_models.draft.i2v", "wan_models.draft.animate"),
     ),
     EngineRow(
+        name="wan",
+        path="wan_models.pipelines.engine:WanEngine",
+        models=tuple(row.name for row in MODELS),
+        tasks=tuple(dict.fromkeys(task for row in MODELS for task in row.tasks)),
+        needs=tuple((name, name) for name in ("torch", "diffusers", "transformers", "ftfy", "safetensors")),
+        has_options=True,
+    ),
+    EngineRow(
         name="test",
         path="wan_models.testing:TestEngine",
         models=("test", "draft"),
@@ -74,8 +87,22 @@ def preload(name: str) -> None:
                 import_module(module)
 
 
-def open_engine(name: str) -> Engine:
-    """Import and make the engine. Raises RequestRefused for an unknown name or missing packages."""
+def model_row(name: str) -> ModelRow:
+    """The row of a video model. Raises RequestRefused for an unknown name."""
+    from .engine import RequestRefused
+
+    for row in MODELS:
+        if row.name == name:
+            return row
+    problem = f"there is no model {name}: there are {', '.join(row.name for row in MODELS)}"
+    raise RequestRefused(problem)
+
+
+def open_engine(name: str, options: Options | None = None) -> Engine:
+    """Import and make the engine; ``options`` are for those that have some.
+
+    Raises RequestRefused for an unknown name or missing packages.
+    """
     from .engine import RequestRefused
 
     row = next((row for row in _ENGINES if row.name == name), None)
@@ -85,5 +112,6 @@ def open_engine(name: str) -> Engine:
     if row.missing:
         raise RequestRefused("; ".join(row.missing))
     module, _, attribute = row.path.partition(":")
-    engine: Engine = getattr(import_module(module), attribute)()
+    make = getattr(import_module(module), attribute)
+    engine: Engine = make(options or Options()) if row.has_options else make()
     return engine

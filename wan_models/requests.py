@@ -69,18 +69,22 @@ class Reference:
 
 @dataclass(frozen=True)
 class Character:
-    """``index`` is its value in the mask maps."""
+    """``index`` is its value in the mask maps. ``face`` uint8 (512,512,3): the face clip that drives expression,
+    one a sample; empty = the rig has no face (a neutral one is used).
+    """
 
     index: int
     name: str
     pose: PoseTrack
     reference: Reference | None = None
+    face: Maps = ()
 
 
 @dataclass(frozen=True)
 class DrivePack:
-    """What the scene knows. Maps: clay, plate uint8 (h,w,3); mask uint8 (h,w); depth float32 (h,w), +inf = nothing;
-    origin uint16 (h,w,2), see ``origin_pixels``. ``look``, ``look_plate`` uint8 (h,w,3): sample 0 with materials.
+    """What the scene knows. Maps: clay, plate uint8 (h,w,3), and for replace the plate is the picture to keep; mask
+    uint8 (h,w); depth float32 (h,w), +inf = nothing; origin uint16 (h,w,2), see ``origin_pixels``.
+    ``look``, ``look_plate`` uint8 (h,w,3): sample 0 with materials.
     Empty or None = not captured.
     """
 
@@ -101,12 +105,33 @@ class DrivePack:
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """None = the model's official default."""
+    """None = the model's official default, or the preset's: ``fast`` is few steps without guidance, by its LoRAs."""
 
     steps: int | None = None
     guidance: float | None = None
     guidance_low: float | None = None
     shift: float | None = None
+    preset: Literal["default", "fast"] = "default"
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA of the model store, by name; ``expert`` chooses the network of a model that has two."""
+
+    name: str
+    weight: float = 1.0
+    expert: Literal["both", "high", "low"] = "both"
+
+
+@dataclass(frozen=True)
+class AnimateSettings:
+    """How Animate puts a long clip together. ``overlap``: frames that a segment takes over from the one before it.
+    ``match_color``: each segment's colours are matched to the first one's. ``relight``: the relighting LoRA (replace).
+    """
+
+    overlap: Literal[1, 5] = 1
+    match_color: bool = False
+    relight: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +151,9 @@ class Request:
     last_image: NDArray[np.uint8] | None = None
     pack: DrivePack | None = None
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    loras: tuple[Lora, ...] = ()
+    animate: AnimateSettings = field(default_factory=AnimateSettings)
+    plan: str = "auto"
     previews: bool = True
 
 
