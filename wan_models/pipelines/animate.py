@@ -133,9 +133,7 @@ def clip_pixels(pixels: Tensor) -> Tensor:
     return (square * 0.5 + 0.5 - mean) / std
 
 
-def _denoised(
-    job: _Job, segment: Segment, tail: Tensor | None, name: str
-) -> Generator[Event, None, Tensor | None]:
+def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Generator[Event, None, Tensor | None]:
     """The segment's latents (1, z, t, h, w), without the reference's; None when cancelled."""
     if name:
         yield StageStarted(f"encode{name}")
@@ -244,7 +242,7 @@ def _decoded(
     chunks: Iterator[Tensor] = job.parts.vae.decode(latents)
     if job.request.animate.match_color and tail is not None:
         chunks = match_seam(chunks, tail, _inside(job, segment))
-    last = torch.empty(0) if tail is None else tail[:, :, :0]
+    overlap, last = job.request.animate.overlap, None
     for number, chunk in enumerate(chunks, start=1):
         if job.cancelled():
             return None
@@ -252,8 +250,8 @@ def _decoded(
         if new.shape[2]:
             first = segment.first + max(place - segment.overlap, 0)
             yield FramesDecoded(first, _finished(job, to_frames(new), first))
-        kept = chunk[:, :, -job.request.animate.overlap :].cpu()
-        last = torch.cat([last, kept], dim=2)[:, :, -job.request.animate.overlap :] if last.numel() else kept
+        kept = chunk[:, :, -overlap:].cpu()
+        last = kept if last is None else torch.cat([last, kept], dim=2)[:, :, -overlap:]
         place += chunk.shape[2]
         yield StepDone(number, len(edges))
         if place >= end:

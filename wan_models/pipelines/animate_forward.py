@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 Network: TypeAlias = Any
 """A ``WanAnimateTransformer3DModel``; diffusers has no types."""
@@ -32,8 +32,8 @@ class SegmentInputs:
 
 @dataclass(frozen=True)
 class Guide:
-    """What is told to the network: ``words`` (1, 257 + 512, dim), picture tokens before text tokens, and ``face`` tokens
-    (1, t + 1, 5, dim).
+    """What is told to the network: ``words`` (1, 257 + 512, dim), picture tokens before text tokens, and tokens of
+    the ``face`` (1, t + 1, 5, dim).
     """
 
     words: Tensor
@@ -80,7 +80,7 @@ def predict(net: Network, latents: Tensor, timestep: Tensor, inputs: SegmentInpu
     return _head(net, hidden, time, grid)
 
 
-def _embed_time(embedder: nn.Module, timestep: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
+def _embed_time(embedder: Network, timestep: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
     weights = embedder.time_embedder.linear_1.weight.dtype
     waves = embedder.timesteps_proj(timestep.reshape(1)).to(weights if weights.is_floating_point else words.dtype)
     time = embedder.time_embedder(waves).type_as(words)
@@ -92,4 +92,5 @@ def _head(net: Network, hidden: Tensor, time: Tensor, grid: torch.Size) -> Tenso
     normed = net.norm_out(hidden.float())
     tokens = net.proj_out((normed * (1 + scale) + shift).to(hidden.dtype))
     patches = tokens.reshape(1, *grid, *net.config.patch_size, -1)
-    return patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    velocity: Tensor = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+    return velocity

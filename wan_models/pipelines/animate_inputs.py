@@ -110,7 +110,9 @@ class AnimateInputs:
         name = self.character.name
         for what, track in (("face", self._faces), ("mask", self._masks)):
             if missing := track.news():
-                self._sentences.append(f"the {what} of {name} is missing in {spans(missing)}: the last valid one was used")
+                self._sentences.append(
+                    f"the {what} of {name} is missing in {spans(missing)}: the last valid one was used"
+                )
         said, self._sentences = tuple(self._sentences), []
         return said
 

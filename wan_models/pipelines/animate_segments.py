@@ -1,6 +1,7 @@
 """A clip in segments: which frames each one makes, and the conditioning latents as Animate was trained to see them.
 
-Source: ``WanAnimate.generate`` in ``wan/animate.py`` of Wan2.2. Latents are (1, z, t, h, w) float32, t = (T - 1) / 4 + 1.
+Source: ``WanAnimate.generate`` in ``wan/animate.py`` of Wan2.2. Latents are (1, z, t, h, w) float32; T frames are
+t = (T - 1) / 4 + 1 latent ones.
 """
 
 from __future__ import annotations
@@ -63,14 +64,14 @@ def chunk_edges(length: int) -> list[tuple[int, int]]:
 def pack_mask(mask: Tensor) -> Tensor:
     """A mask of every frame (T, h, w) as four channels a latent frame (1, 4, t, h, w): frame 0 counts four times."""
     spread = torch.cat([mask[:1].expand(STRIDE, -1, -1), mask[1:]])
-    return spread.unflatten(0, (-1, STRIDE)).transpose(0, 1)[None]
+    return spread.reshape(-1, STRIDE, *mask.shape[1:]).transpose(0, 1)[None]
 
 
 def condition(reference: Tensor, video: Tensor, mask: Tensor) -> Tensor:
-    """The 4 + z channels that go with the noise: the reference (all known) before the segment, (1, 4 + z, t + 1, h, w).
+    """The channels that go with the noise (1, 4 + z, t + 1, h, w): the reference, all known, then the segment.
 
-    ``reference`` (1, z, 1, h, w) and ``video`` (1, z, t, h, w) are latents, ``mask`` (T, h, w) is 1 where the video is to
-    be kept.
+    ``reference`` (1, z, 1, h, w) and ``video`` (1, z, t, h, w) are latents, ``mask`` (T, h, w) is 1 where the video is
+    to be kept.
     """
     ones = torch.ones_like(reference[:, :STRIDE])
     before = torch.cat([ones, reference], dim=1)
