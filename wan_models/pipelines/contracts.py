@@ -5,7 +5,7 @@ Tensors: latents (1, z, t, h, w) float32, normalised ((mu - mean) / std); pixels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
@@ -52,6 +52,9 @@ class VideoVae(Protocol):
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(1, 3, T, H, W), T = 4n + 1, any device -> normalised latents float32 on the device. Uses mu itself."""
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        """As ``encode``, of (1, 3, 1, H, W) and then (1, 3, 4, H, W) each: the clip need never be whole in memory."""
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """Normalised latents -> pixels (1, 3, n, H, W) float32 in [-1, 1] on the device, n = 1, then 4 each:

@@ -1,0 +1,1 @@
+"""Where networks' numbers come from: checkpoints in every layout that artists have, random ones, tiny ones."""
