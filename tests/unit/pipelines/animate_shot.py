@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wan_models.pipelines.decode import StreamingVae
+from wan_models.pipelines.settings import Settings
 from wan_models.registry import model_row
 from wan_models.requests import AnimateSettings, Character, DrivePack, PoseTrack, Reference, Request
 from wan_models.rows import ModelRow
@@ -121,13 +122,9 @@ def settings(overlap: Any = 1, **changes: Any) -> AnimateSettings:
     return AnimateSettings(overlap, **changes)
 
 
-@dataclass(frozen=True)
-class Sampling:
+def sampling(steps: int = 2, guidance: float = 1.0, sigmas: Any = "official") -> Settings:
     """The numbers of the sampling loop."""
-
-    steps: int = 2
-    guidance: float = 1.0
-    shift: float = 5.0
+    return Settings(ROW.prompt, ROW.negative_prompt, steps, guidance, ROW.shift, sigmas=sigmas)
 
 
 class TinyParts:

@@ -17,7 +17,6 @@ from tests.unit.pipelines.animate_shot import (
     ROW,
     WIDTH,
     Counted,
-    Sampling,
     TinyParts,
     box_of,
     depth,
@@ -25,12 +24,14 @@ from tests.unit.pipelines.animate_shot import (
     mask,
     plate,
     request,
+    sampling,
     settings,
     shot,
 )  # fmt: skip
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
 from wan_models.pipelines import animate
 from wan_models.pipelines.animate import generate
+from wan_models.pipelines.settings import Settings
 from wan_models.requests import Request
 
 
@@ -40,8 +41,8 @@ def parts() -> TinyParts:
     return TinyParts(quick=True)
 
 
-def _events(parts: TinyParts, job: Request, sampling: Sampling | None = None) -> list[Event]:
-    return list(generate(parts, job, sampling or Sampling(steps=1), lambda: False))
+def _events(parts: TinyParts, job: Request, numbers: Settings | None = None) -> list[Event]:
+    return list(generate(parts, job, numbers or sampling(1), lambda: False))
 
 
 def _frames(events: list[Event]) -> NDArray[np.uint8]:
@@ -71,7 +72,7 @@ def test_every_frame_comes_once_and_in_order(
 
 
 def test_a_segments_frames_are_out_before_the_next_one_is_begun(parts: TinyParts) -> None:
-    events = _events(parts, request(shot(17), 17), Sampling(steps=2))
+    events = _events(parts, request(shot(17), 17), sampling(2))
     kinds = [event.name if isinstance(event, StageStarted) else type(event).__name__ for event in events]
     first = [
         "encode", "encode 1 of 2", "denoise 1 of 2", "StepDone", "StepDone", "decode 1 of 2",
@@ -109,7 +110,7 @@ def test_maps_are_read_segment_by_segment(parts: TinyParts) -> None:
     pack = shot(25)
     tracks = {"plate": pack.plate, "mask": pack.mask, "depth": pack.depth, "face": pack.characters[0].face}
     furthest = {}
-    for event in generate(parts, request(pack, 25, "replace"), Sampling(steps=1), lambda: False):
+    for event in generate(parts, request(pack, 25, "replace"), sampling(1), lambda: False):
         if isinstance(event, StageStarted) and event.name.startswith("decode"):
             furthest[event.name] = {name: max(track.reads, default=-1) for name, track in tracks.items()}
     assert [reads["plate"] for reads in furthest.values()] == [8, 16, 24]
@@ -120,22 +121,21 @@ def test_cancelling_stops_within_a_step_or_a_chunk(parts: TinyParts) -> None:
     for kind, count in ((StepDone, 2), (FramesDecoded, 2)):
         seen: list[Event] = []
         stop = threading.Event()
-        for event in generate(parts, request(shot(9), 9), Sampling(steps=4), stop.is_set):
+        for event in generate(parts, request(shot(9), 9), sampling(4), stop.is_set):
             seen.append(event)
             if sum(isinstance(each, kind) for each in seen) >= count:
                 stop.set()
         assert isinstance(seen[-1], StepDone)
         assert sum(isinstance(each, kind) for each in seen) == count
     assert not any(
-        isinstance(event, FramesDecoded)
-        for event in generate(parts, request(shot(9), 9), Sampling(steps=4), lambda: True)
+        isinstance(event, FramesDecoded) for event in generate(parts, request(shot(9), 9), sampling(4), lambda: True)
     )
 
 
 def test_guidance_is_cancelled_between_its_two_halves(parts: TinyParts) -> None:
     calls = []
     hook = parts.network.patch_embedding.register_forward_pre_hook(lambda *_: calls.append(1))
-    events = list(generate(parts, request(shot(9), 9), Sampling(steps=2, guidance=2.0), lambda: len(calls) == 1))
+    events = list(generate(parts, request(shot(9), 9), sampling(2, 2.0), lambda: len(calls) == 1))
     hook.remove()
     assert len(calls) == 1
     assert not any(isinstance(event, StepDone) for event in events)

@@ -19,12 +19,12 @@ from tests.unit.pipelines.animate_shot import (
     ROW,
     WIDTH,
     Counted,
-    Sampling,
     TinyParts,
     face,
     mask,
     plate,
     request,
+    sampling,
     settings,
     shot,
 )  # fmt: skip
@@ -53,7 +53,7 @@ def parts() -> TinyParts:
 
 
 def _ours(
-    parts: TinyParts, job: Request, sampling: Sampling, monkeypatch: pytest.MonkeyPatch, sigmas: Any = "diffusers"
+    parts: TinyParts, job: Request, monkeypatch: pytest.MonkeyPatch, guidance: float = 1.0, sigmas: Any = "diffusers"
 ) -> NDArray[np.float32]:
     """The video before it is rounded and put into the plate, in [0, 1]."""
     made: list[NDArray[np.float32]] = []
@@ -63,16 +63,14 @@ def _ours(
         return np.zeros((pixels.shape[2], HEIGHT, WIDTH, 3), np.uint8)
 
     monkeypatch.setattr(animate, "to_frames", floats)
-    list(generate(parts, job, sampling, lambda: False, sigmas=sigmas))
+    list(generate(parts, job, sampling(2, guidance, sigmas), lambda: False))
     return np.concatenate(made)
 
 
-def _stock(parts: TinyParts, job: Request, sampling: Sampling) -> NDArray[np.float32]:
+def _stock(parts: TinyParts, job: Request, guidance: float) -> NDArray[np.float32]:
     assert job.pack is not None
     inputs = AnimateInputs(job.pack, job.pack.characters[0], job.frames)
-    scheduler = UniPCMultistepScheduler(
-        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=sampling.shift
-    )
+    scheduler = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=ROW.shift)
     pipe = WanAnimatePipeline(
         tokenizer=None, text_encoder=None, image_encoder=None, image_processor=CLIPImageProcessor(),
         vae=parts.autoencoder, scheduler=scheduler, transformer=parts.network,
@@ -90,8 +88,8 @@ def _stock(parts: TinyParts, job: Request, sampling: Sampling) -> NDArray[np.flo
     return pipe(
         image=Image.fromarray(reference), pose_video=_pictures(inputs.poses(every)),
         face_video=_pictures(inputs.faces(every, SIDE)), height=HEIGHT, width=WIDTH, mode=job.task,
-        prompt_embeds=texts[0], negative_prompt_embeds=texts[1], guidance_scale=sampling.guidance,
-        num_inference_steps=sampling.steps, segment_frame_length=parts.row.segment,
+        prompt_embeds=texts[0], negative_prompt_embeds=texts[1], guidance_scale=guidance,
+        num_inference_steps=2, segment_frame_length=parts.row.segment,
         prev_segment_conditioning_frames=job.animate.overlap,
         generator=torch.Generator().manual_seed(job.seed), **clips,
     ).frames[0]  # fmt: skip
@@ -117,9 +115,8 @@ def test_same_video_as_stock_diffusers(parts: TinyParts, case: tuple[Any, ...], 
     frames = segment + (count - 1) * 3
     parts = parts.with_segment(segment)
     job = request(shot(frames), frames, task, animate=settings(overlap))
-    sampling = Sampling(guidance=guidance)
-    ours = _ours(parts, job, sampling, monkeypatch)
-    stock = _stock(parts, job, sampling)
+    ours = _ours(parts, job, monkeypatch, guidance)
+    stock = _stock(parts, job, guidance)
     assert ours.shape == stock.shape == (frames, HEIGHT, WIDTH, 3)
     assert stock.std() > 0.01
     assert np.abs(ours - stock).max() <= 1e-5
@@ -163,7 +160,7 @@ def test_blocks_and_adapters_are_called_as_modules_once_a_step(parts: TinyParts)
     hooks = [
         module.register_forward_pre_hook(lambda *_, name=name: calls.append(name)) for name, module in watched.items()
     ]
-    list(generate(parts, request(shot(9), 9), Sampling(steps=3), lambda: False))
+    list(generate(parts, request(shot(9), 9), sampling(3), lambda: False))
     for hook in hooks:
         hook.remove()
     assert (calls.count("motion"), calls.count("face"), calls.count("text")) == (2, 1, 1)  # 9 faces, 8 at once
@@ -174,8 +171,8 @@ def test_blocks_and_adapters_are_called_as_modules_once_a_step(parts: TinyParts)
 
 def test_the_official_noise_levels_differ_from_diffusers(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -> None:
     job = request(shot(9), 9)
-    theirs = _ours(parts, job, Sampling(), monkeypatch)
-    official = _ours(parts, job, Sampling(), monkeypatch, "official")
+    theirs = _ours(parts, job, monkeypatch)
+    official = _ours(parts, job, monkeypatch, sigmas="official")
     assert 1e-4 < np.abs(official - theirs).max() < 0.05
 
 
@@ -192,7 +189,7 @@ def test_every_input_counts(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -
         replace(pack, plate=Counted(9, lambda t: plate(t + 1))),
         replace(pack, mask=Counted(9, lambda t: mask(t + 4))),
     ]
-    first, *others = [_ours(parts, request(each, 9, "replace"), Sampling(), monkeypatch) for each in (pack, *changed)]
+    first, *others = [_ours(parts, request(each, 9, "replace"), monkeypatch) for each in (pack, *changed)]
     assert [round(float(np.abs(each - first).max()), 3) > 0.001 for each in others] == [True] * 5
 
 
