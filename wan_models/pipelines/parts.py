@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -198,6 +198,10 @@ class _Vae:
     def encode(self, pixels: Tensor) -> Tensor:
         with self._open("vae encode") as vae:
             return vae.encode(pixels)
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        with self._open() as vae:
+            return vae.encode_chunks(chunks)
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         with self._open("vae decode") as vae:
