@@ -30,6 +30,15 @@ class HostBuffer:
             logger.warning("%.1f GB of host memory could not be pinned: transfers are slower", nbytes / 1e9)
 
 
+class CardBuffer:
+    """``nbytes`` of card memory as uint8 in ``data``, where there is no copy on the host."""
+
+    pinned = False
+
+    def __init__(self, nbytes: int, device: torch.device) -> None:
+        self.data: Tensor = torch.empty(nbytes, dtype=torch.uint8, device=device)
+
+
 def _registered(pointer: int, nbytes: int) -> bool:
     return int(torch.cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0
 

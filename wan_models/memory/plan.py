@@ -19,10 +19,10 @@ Source = Literal["pinned", "pageable", "mapped"]
 ORDER: tuple[PlanName, ...] = ("resident", "swap", "stream", "resident-fp8", "swap-fp8", "stream-fp8")
 """The order of preference: as the weights are, then fp8; within these the fastest first."""
 _SMALLER: tuple[PlanName, ...] = ("resident", "swap", "resident-fp8", "swap-fp8", "stream", "stream-fp8")
+_VAES = (("float32", 0), ("bfloat16", 0), ("bfloat16", 512))
+"""Precision and tile side in pixels of the VAE, the exact one first."""
 MARGIN = 300 * sizes.MIB
 """Card memory left alone beside 4 % of what a plan needs: fragmentation, cuBLAS and cuDNN work spaces."""
-TILE = 512
-"""Side in pixels of a VAE tile, where the plan has tiles."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +98,17 @@ def choose(
     wanted: str = "auto",
     pinnable: int | None = None,
 ) -> Plan:
-    """The fastest plan that fits, lossless ones first; or ``wanted``, if it fits. Sizes in bytes; ``pinnable``: half
-    of the free host memory when not given.
+    """The fastest plan that fits, lossless ones first; or ``wanted``, if it fits. Sizes in bytes; ``pinnable``: four
+    fifths of the free host memory when not given.
 
     Raises RequestRefused: which plan would fit, or how much memory is needed.
     """
     shot = Shot(row, width, height, frames)
-    free = Free(free_card, free_host, free_host // 2 if pinnable is None else pinnable)
+    free = Free(free_card, free_host, free_host * 4 // 5 if pinnable is None else pinnable)
     if wanted == "auto":
-        for name in ORDER:
-            plan = fitted(shot, name, free)
-            if plan is not None:
-                return plan
+        plan = _best(shot, free)
+        if plan is not None:
+            return plan
         raise RequestRefused(_nothing_fits(shot, free))
     if wanted not in get_args(PlanName):
         problem = f"there is no plan {wanted}: there are auto, {', '.join(ORDER)}"
@@ -121,18 +120,39 @@ def choose(
     return plan
 
 
+def _best(shot: Shot, free: Free) -> Plan | None:
+    """Whole weights before fp8, exact VAEs before others, then by speed; weights mapped from their files last."""
+    for names in (ORDER[:3], ORDER[3:]):
+        for vae, tile in _VAES:
+            for name in names:
+                plan = _if_it_fits(shot, _shaped(name, vae, tile), free)
+                if plan is not None:
+                    return plan
+    return fitted(shot, "stream", free)
+
+
 def fitted(shot: Shot, name: PlanName, free: Free) -> Plan | None:
-    """The plan of this name with as many blocks on the card as there is room for; None if it does not fit."""
-    for vae, tile in (("float32", 0), ("bfloat16", 0), ("bfloat16", TILE)):
-        plan = _completed(shot, _shaped(name, vae, tile), free)
-        if plan.card <= free.card and plan.host <= free.host:
-            return _with_text_kept(shot, plan, free)
+    """The plan of this name with as many blocks on the card as there is room for; None if it does not fit. Where the
+    host lacks room for streaming whole weights, they are mapped from their files.
+    """
+    for vae, tile in _VAES:
+        plan = _if_it_fits(shot, _shaped(name, vae, tile), free)
+        if plan is None and name == "stream":
+            plan = _if_it_fits(shot, replace(_shaped(name, vae, tile), source="mapped"), free)
+        if plan is not None:
+            return plan
     return None
+
+
+def _if_it_fits(shot: Shot, plan: Plan, free: Free) -> Plan | None:
+    plan = _completed(shot, plan, free)
+    fits = plan.card <= free.card and plan.host <= free.host
+    return _with_text_kept(shot, plan, free) if fits else None
 
 
 def smallest(shot: Shot, name: PlanName) -> Plan:
     """The plan of this name at its least card memory."""
-    return _completed(shot, _shaped(name, "bfloat16", TILE), Free(0, 0, 0))
+    return _completed(shot, _shaped(name, *_VAES[-1]), Free(0, 0, 0))
 
 
 def next_smaller(plan: Plan) -> PlanName | None:
@@ -145,8 +165,9 @@ def describe(plan: Plan) -> str:
     """A table of gigabytes for people."""
     kind = "lossless" if plan.lossless else f"lossy: {_losses(plan)}"
     lines = [f"plan {plan.name} ({kind})", f"{'':24}{'card GB':>9}{'host GB':>9}"]
-    for need in plan.needs:
-        lines.append(f"{need.what:24}{need.card / 1e9:9.1f}{need.host / 1e9:9.1f}  {need.note}".rstrip())
+    lines += [
+        f"{need.what:24}{need.card / 1e9:9.1f}{need.host / 1e9:9.1f}  {need.note}".rstrip() for need in plan.needs
+    ]
     lines.append(f"{'most at a time':24}{plan.card / 1e9:9.1f}{plan.host / 1e9:9.1f}")
     return "\n".join(lines)
 
@@ -180,7 +201,7 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
     one = sizes.blocks(row, plan.weights)
     networks = 2 if "transformer_2" in row.parts else 1
     cache = sizes.reference_cache(row, shot.width, shot.height, shot.frames)
-    stay = networks * one.whole if plan.together else 0
+    stay = networks * one.whole + sizes.part(row, "vae", _element(plan)) if plan.together else 0
     if plan.resident_blocks is not None:
         plan = _with_blocks(shot, plan, one, cache, free)
     kept = _on_card(plan, one)
@@ -191,9 +212,11 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
     if stay + text > _usable(free.card):
         plan, text = replace(plan, text_stream=True), sizes.text_streamed(row) + sizes.TEXT_WORK
     held = 0 if plan.together else networks * one.whole
+    if plan.source == "mapped":
+        held = networks * one.rest + 2 * one.unit
     needs = [Need("text encoder", stay + text, 0, "its layers one by one" if plan.text_stream else "")]
     if "image_encoder" in row.parts:
-        needs.append(Need("image encoder", stay + sizes.part(row, "image_encoder") + sizes.CLIP_WORK))
+        needs.append(Need("image encoder", stay + sizes.part(row, "image_encoder", 4) + sizes.CLIP_WORK))
     needs.append(Need("denoising", denoise + (0 if on_host else cache), held + (cache if on_host else 0), _note(plan)))
     needs.append(_vae_need(shot, plan, stay))
     card = max(need.card for need in needs)
@@ -202,7 +225,7 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
         needs=tuple(needs),
         card=card + card // 25 + MARGIN,
         host=sum(need.host for need in needs),
-        source="pinned" if held <= free.pinnable else "pageable",
+        source=plan.source if plan.source == "mapped" or held <= free.pinnable else "pageable",
     )
 
 
@@ -225,13 +248,13 @@ def _on_card(plan: Plan, one: sizes.Blocks) -> int:
 
 
 def _vae_need(shot: Shot, plan: Plan, stay: int) -> Need:
-    element = 4 if plan.vae == "float32" else 2
+    element = _element(plan)
     wide, high = shot.width, shot.height
     if plan.vae_tile:
         wide, high = min(wide, plan.vae_tile), min(high, plan.vae_tile)
     work = sizes.vae_work(shot.row, wide, high, element)
     note = f"{plan.vae}, 4 frames at a time" + (f", tiles of {plan.vae_tile} px" if plan.vae_tile else "")
-    return Need("VAE", stay + sizes.part(shot.row, "vae", element) + work, 0, note)
+    return Need("VAE", (stay or sizes.part(shot.row, "vae", element)) + work, 0, note)
 
 
 def _with_text_kept(shot: Shot, plan: Plan, free: Free) -> Plan:
@@ -245,8 +268,13 @@ def _with_text_kept(shot: Shot, plan: Plan, free: Free) -> Plan:
 
 def _note(plan: Plan) -> str:
     if plan.resident_blocks is not None:
-        return f"{plan.resident_blocks} blocks on the card, the others stream, {plan.weights} weights"
+        where = {"pinned": "pinned memory", "pageable": "ordinary memory", "mapped": "their files"}[plan.source]
+        return f"{plan.resident_blocks} blocks on the card, the others stream from {where}, {plan.weights} weights"
     return f"{plan.weights} weights"
+
+
+def _element(plan: Plan) -> int:
+    return 4 if plan.vae == "float32" else 2
 
 
 def _usable(card: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from wan_models.rows import ModelRow, PartName
 
 MIB = 2**20
-_BLOCK_DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
+_DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
 _HIDDEN_COPIES = 13.0
 """Peak of a forward in hidden states (tokens x width x 2 bytes): 12.9 eager (measured, 832x480 and 1280x720)."""
 _VAE_BYTES = {16: 5800.0, 48: 6400.0}
@@ -39,8 +39,8 @@ class Blocks:
 
 def width(row: ModelRow) -> int:
     """Numbers a token."""
-    config = {**_BLOCK_DEFAULTS, **row.parts["transformer"].config}
-    return int(config["num_attention_heads"] * config["attention_head_dim"])
+    config = {**_DEFAULTS, **row.parts["transformer"].config}
+    return int(config.get("dim") or config["num_attention_heads"] * config["attention_head_dim"])
 
 
 def blocks(row: ModelRow, weights: str) -> Blocks:
@@ -50,13 +50,13 @@ def blocks(row: ModelRow, weights: str) -> Blocks:
     Animate's face adapters, 4 d^2 each, go with every fifth block.
     """
     part = row.parts["transformer"]
-    config = {**_BLOCK_DEFAULTS, **part.config}
+    config = {**_DEFAULTS, **part.config}
     d, f, count = width(row), int(config["ffn_dim"]), int(config["num_layers"])
     pictures = 2 * d * d if row.family in ("animate", "animate2") else 0
     matrix = 8 * d * d + 2 * d * f + pictures
     adapter = 4 * d * d if row.family == "animate" else 0
     small = 64 * d  # biases, norms and tables, some of them float32
-    inner = count * matrix + adapter * (count // 5)
+    inner = count * matrix + adapter * (count // int(config.get("inject_face_latents_blocks", 5)))
     rest = 2 * max(part.params - inner, 0)
     full = 2 * (matrix + adapter) + small
     if weights == "bf16":
@@ -92,7 +92,7 @@ def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -
 
 def vae_work(row: ModelRow, width_px: int, height_px: int, element: int) -> int:
     """Peak of one causal chunk (4 frames) of the VAE beside its weights; ``element`` bytes a number."""
-    return int(_VAE_BYTES[_channels(row)] * width_px * height_px * element) // 1
+    return int(_VAE_BYTES[_channels(row)] * width_px * height_px * element)
 
 
 def part(row: ModelRow, name: PartName, element: int = 2) -> int:

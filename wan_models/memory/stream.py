@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from .fp8 import Fp8Linear, convert, quantised
-from .host import HostBuffer
+from .host import CardBuffer, HostBuffer
 from .load import assign, fp32_names, move_buffers, precision
 from .plan import Source, Weights
 
@@ -50,7 +50,7 @@ class Unit:
 
     entries: dict[str, Entry]
     nbytes: int
-    source: HostBuffer | None = None
+    source: HostBuffer | CardBuffer | None = None
     raw: dict[str, Tensor] = field(default_factory=dict)
 
     def store(self, name: str, tensor: Tensor) -> None:
@@ -107,7 +107,7 @@ class CudaCopier:
         self._stream = torch.cuda.Stream(device)
         self._device = device
         self._free = [torch.cuda.Event() for _ in slots]
-        self._ready = [torch.cuda.Event() for _ in slots]
+        self._ready = [torch.cuda.Event(blocking=True) for _ in slots]
         self._pending: list[Future[None] | None] = [None for _ in slots]
         self._staging = [HostBuffer(slot.numel(), pin=True) for slot in slots] if staged else []
         self._thread = ThreadPoolExecutor(1, "weights") if staged else None
@@ -155,7 +155,8 @@ class StreamedModule:
     """A network on the host that can be brought to the card (``bind``) and taken away from it (``release``).
 
     ``groups``: for each unit the names of its submodules, in the order in which they work. ``resident``: how many
-    units stay on the card while it is bound (None = all). ``outside``: tensors that never leave the host.
+    units stay on the card while it is bound (None = all). ``source``: see Plan; ``card``: there is no copy on the host,
+    all units are on the card for good. ``outside``: tensors that never leave the host.
     """
 
     def __init__(
@@ -167,7 +168,7 @@ class StreamedModule:
         *,
         resident: int | None = None,
         weights: Weights = "bf16",
-        source: Source = "pinned",
+        source: Source | Literal["card"] = "pinned",
         outside: frozenset[str] = frozenset(),
     ) -> None:
         self.module = module
@@ -180,8 +181,11 @@ class StreamedModule:
         self._rest, *self._blocks = self.units
         self._of = {name: unit for unit in self.units for name in unit.entries}
         self._outside = outside
+        self._for_good = source == "card"
         for unit in self.units:
-            if source != "mapped":
+            if source == "card":
+                unit.source = CardBuffer(unit.nbytes, device)
+            elif source != "mapped":
                 unit.source = HostBuffer(unit.nbytes, pin=source == "pinned" and device.type == "cuda")
         self._streams = _spread(len(self._blocks), resident)
         self._copier: Copier | None = None
@@ -211,10 +215,10 @@ class StreamedModule:
         """Whether it is on the card."""
         return bool(self._card)
 
-    def bind(self) -> None:
-        """Bring it to the card; returns at once where memory is pinned."""
+    def bind(self) -> bool:
+        """Bring it to the card; returns at once where memory is pinned. Whether it was not there."""
         if self.bound:
-            return
+            return False
         streaming = [self._blocks[index] for index in self._streams]
         for unit in self.units:
             if not any(unit is other for other in streaming):
@@ -226,9 +230,12 @@ class StreamedModule:
             for turn, unit in enumerate(streaming):
                 self._place(unit, slots[turn % SLOTS])
             self._card += slots
+        return True
 
-    def release(self) -> None:
-        """Take it away from the card."""
+    def release(self) -> bool:
+        """Take it away from the card; whether it was there."""
+        if not self.bound or self._for_good:
+            return False
         if self._copier is not None:
             self._copier.close()
         for unit in self.units:
@@ -236,8 +243,12 @@ class StreamedModule:
         self._copier = None
         self._content = [None] * SLOTS
         self._card = []
+        return True
 
     def _brought(self, unit: Unit) -> Tensor:
+        if self._for_good and unit.source is not None:
+            self._card.append(unit.source.data)
+            return unit.source.data
         card = torch.empty(unit.nbytes, dtype=torch.uint8, device=self._device)
         if unit.source is not None and unit.source.pinned:
             card.copy_(unit.source.data, non_blocking=True)
