@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from wan_models.engine import RequestRefused
 
-Put = Callable[[str, Tensor], Tensor]
-"""Where a tensor goes: (name, tensor in its final precision) -> the tensor to keep."""
+Put = Callable[[str, Tensor, torch.dtype], None]
+"""Takes a tensor as the checkpoint gives it: (name, tensor, precision to keep it in)."""
 
 
 def build(cls: str, config: Mapping[str, Any]) -> nn.Module:
@@ -66,12 +66,21 @@ def fill(module: nn.Module, tensors: Iterable[tuple[str, Tensor]], dtype: torch.
         if tensor.shape != shape:
             problem = f"{what}: {name} is {tuple(tensor.shape)} and should be {tuple(shape)}: is it another model's?"
             raise RequestRefused(problem)
-        assign(module, name, put(name, tensor.to(precision(name, tensor, dtype, keep))))
+        put(name, tensor, precision(name, tensor, dtype, keep))
     _tie(module, wanted)
     if wanted:
         first = ", ".join(sorted(wanted)[:3])
         problem = f"{what}: {len(wanted)} tensors are missing ({first}): download the model again"
         raise RequestRefused(problem)
+
+
+def onto(module: nn.Module, device: torch.device) -> Put:
+    """Puts every tensor straight into its place, on ``device``."""
+
+    def put(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+        assign(module, name, tensor.to(device, dtype))
+
+    return put
 
 
 def assign(module: nn.Module, name: str, tensor: Tensor) -> None:

@@ -1,4 +1,5 @@
-"""What no model can do, said in one sentence before any weight is loaded. No torch.
+"""What no model can do, said in one sentence before any weight is loaded. No torch, and no numpy: a server asks about a
+job spec before it queues it, an engine asks again about its request.
 
 What a drive pack must hold is said by the models that take one (``animate_checks.py``).
 """
@@ -7,14 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from wan_models.control.sizes import Size, animate_size, i2v_size, ti2v_size
 from wan_models.engine import RequestRefused
-from wan_models.requests import Request
 from wan_models.rows import Family, ModelRow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from wan_models.requests import Request
 
 POSITIONS = 1024
 """Tokens a side, and latent frames, that the networks have positions for (``rope_max_seq_len``)."""
@@ -32,7 +36,39 @@ _SIZE_RULES: dict[Family, Callable[[int, int, int], Size]] = {
 }
 
 
-def check_request(row: ModelRow, request: Request) -> None:
+class Asked(Protocol):
+    """What a ``Request`` and the job spec that it is made of have in common; of pictures only that they are there."""
+
+    @property
+    def task(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def fps(self) -> float: ...
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def image(self) -> Any: ...  # noqa: ANN401 - arrays or references
+    @property
+    def last_image(self) -> Any: ...  # noqa: ANN401
+    @property
+    def pack(self) -> Any: ...  # noqa: ANN401
+    @property
+    def sampler(self) -> Any: ...  # noqa: ANN401
+
+
+def check_asked(row: ModelRow, asked: Asked) -> None:
+    """All that numbers, words and the mere presence of pictures tell. Raises RequestRefused."""
+    check_request(row, asked)
+    if row.family not in _PACKED:
+        _check_given(row, asked)
+
+
+def check_request(row: ModelRow, request: Asked) -> None:
     """Task, size, length, rate and sampler. Raises RequestRefused."""
     if request.task not in row.tasks:
         problem = f"{row.name} does {' and '.join(row.tasks)}, not {request.task}: choose another model or task"
@@ -48,24 +84,28 @@ def check_request(row: ModelRow, request: Request) -> None:
 
 def check_clip(row: ModelRow, request: Request) -> None:
     """What t2v, i2v and ti2v need besides: a text or pictures. Raises RequestRefused."""
-    image = first_image(request)
-    if request.task in ("i2v", "flf2v") and image is None:
-        problem = f"{request.task} needs a first image: choose one, or capture the shot's look"
-        raise RequestRefused(problem)
-    if request.task == "flf2v":
-        _check_last(row, request)
-    elif request.last_image is not None:
-        problem = f"{row.name} does not look at a last image for {request.task}: leave it out, or choose flf2v"
-        raise RequestRefused(problem)
-    if request.task == "t2v" and request.image is not None:
-        problem = "t2v makes a clip from text alone: leave the image out, or choose i2v"
-        raise RequestRefused(problem)
-    if (request.task == "t2v" or image is None) and not request.prompt.strip():
-        problem = f"{request.task} needs a prompt where there is no image: describe the shot"
-        raise RequestRefused(problem)
-    for name, each in (("first image", image), ("last image", request.last_image)):
+    _check_given(row, request)
+    for name, each in (("first image", first_image(request)), ("last image", request.last_image)):
         if each is not None:
             check_image(each, name)
+
+
+def _check_given(row: ModelRow, asked: Asked) -> None:
+    has_image = asked.image is not None or (asked.pack is not None and asked.pack.look is not None)
+    if asked.task in ("i2v", "flf2v") and not has_image:
+        problem = f"{asked.task} needs a first image: choose one, or capture the shot's look"
+        raise RequestRefused(problem)
+    if asked.task == "flf2v":
+        _check_last(row, asked)
+    elif asked.last_image is not None:
+        problem = f"{row.name} does not look at a last image for {asked.task}: leave it out, or choose flf2v"
+        raise RequestRefused(problem)
+    if asked.task == "t2v" and asked.image is not None:
+        problem = "t2v makes a clip from text alone: leave the image out, or choose i2v"
+        raise RequestRefused(problem)
+    if (asked.task == "t2v" or not has_image) and not asked.prompt.strip():
+        problem = f"{asked.task} needs a prompt where there is no image: describe the shot"
+        raise RequestRefused(problem)
 
 
 def first_image(request: Request) -> NDArray[np.uint8] | None:
@@ -77,7 +117,7 @@ def first_image(request: Request) -> NDArray[np.uint8] | None:
 
 def check_image(image: NDArray[np.uint8], name: str) -> None:
     """Raise RequestRefused unless ``image`` is uint8 (h, w, 3) with something in it."""
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    if str(image.dtype) != "uint8" or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         problem = f"the {name} must be uint8 (height, width, 3), not {image.dtype} {image.shape}: save it as RGB"
         raise RequestRefused(problem)
 
@@ -122,7 +162,7 @@ def _check_frames(row: ModelRow, frames: int) -> None:
         raise RequestRefused(problem)
 
 
-def _check_sampler(request: Request) -> None:
+def _check_sampler(request: Asked) -> None:
     wish = request.sampler
     if wish.steps is not None and not 1 <= wish.steps <= MOST_STEPS:
         problem = f"a clip takes 1 to {MOST_STEPS} steps, not {wish.steps}: leave it out for the model's own"
@@ -136,7 +176,7 @@ def _check_sampler(request: Request) -> None:
             raise RequestRefused(problem)
 
 
-def _check_last(row: ModelRow, request: Request) -> None:
+def _check_last(row: ModelRow, request: Asked) -> None:
     if request.last_image is None:
         problem = "flf2v needs a last image: choose one, or choose i2v"
         raise RequestRefused(problem)

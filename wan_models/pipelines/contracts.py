@@ -101,6 +101,8 @@ Velocity: TypeAlias = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 def to_pixels(frames: NDArray[np.uint8] | Tensor) -> Tensor:
     """uint8 (T, H, W, 3) or (H, W, 3) -> float32 (1, 3, T, H, W) in [-1, 1]."""
+    if isinstance(frames, np.ndarray) and not frames.flags.writeable:
+        frames = frames.copy()  # torch warns about arrays that must not be written, as decoded assets are
     tensor = torch.as_tensor(frames)
     if tensor.ndim == 3:
         tensor = tensor[None]

@@ -24,7 +24,10 @@ def clean(prompt: str) -> str:
 
 
 def encode_text(encoder: nn.Module, tokenizer: Any, prompt: str, device: torch.device) -> Tensor:  # noqa: ANN401
-    """(1, 512, width) in the encoder's precision: padded or cut to 512 tokens, zeros after the last true one."""
+    """(1, 512, width) in the encoder's precision: padded or cut to 512 tokens, zeros after the last true one.
+
+    The embedding is looked up where it is, which may be the host; the layers work on ``device``.
+    """
     tokens = tokenizer(
         [clean(prompt)],
         padding="max_length",
@@ -35,7 +38,9 @@ def encode_text(encoder: nn.Module, tokenizer: Any, prompt: str, device: torch.d
         return_tensors="pt",
     )
     mask = tokens.attention_mask
-    hidden: Tensor = encoder(tokens.input_ids.to(device), mask.to(device)).last_hidden_state
+    table = encoder.get_input_embeddings()  # type: ignore[operator]
+    embedded = table(tokens.input_ids.to(table.weight.device)).to(device)
+    hidden: Tensor = encoder(inputs_embeds=embedded, attention_mask=mask.to(device)).last_hidden_state
     hidden[:, int(mask.sum()) :] = 0
     return hidden
 

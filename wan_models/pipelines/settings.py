@@ -1,4 +1,4 @@
-"""The numbers and words of a job, with defaults and presets filled in. No torch.
+"""The numbers and words of a job, with defaults and presets filled in. No torch; importing it asks for no numpy.
 
 Defaults are the official code's, from the model's row. A value that the request gives wins over the preset, the preset
 over the default. As the official command line has one guidance for both experts, a request that gives ``guidance`` and
@@ -8,11 +8,15 @@ no ``guidance_low`` means both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from wan_models.engine import RequestRefused
-from wan_models.requests import Lora, Request
 from wan_models.rows import FastRow, ModelRow
+
+from .checks import Asked
+
+if TYPE_CHECKING:
+    from wan_models.requests import Lora, Request
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,21 @@ def resolve(row: ModelRow, request: Request) -> Settings:
     )
 
 
+def preset_names(row: ModelRow, asked: Asked) -> tuple[str, ...]:
+    """The store's names of the LoRAs that the preset needs; asks for no numpy. Raises as ``resolve`` does."""
+    fast = _preset(row, asked)
+    return tuple(name for name, _ in fast.loras) if fast else ()
+
+
 def preset_loras(row: ModelRow, request: Request) -> tuple[Lora, ...]:
     """What the preset needs, each at its full weight. Raises RequestRefused as ``resolve`` does."""
+    from wan_models.requests import Lora
+
     fast = _preset(row, request)
     return tuple(Lora(name, 1.0, expert) for name, expert in fast.loras) if fast else ()
 
 
-def _preset(row: ModelRow, request: Request) -> FastRow | None:
+def _preset(row: ModelRow, request: Asked) -> FastRow | None:
     if request.sampler.preset != "fast":
         return None
     if row.fast is None:

@@ -21,6 +21,7 @@ from wan_models.models import MODELS
 from wan_models.registry import model_row
 from wan_models.rows import ModelRow, PartName
 
+from .networks import build
 from .numbers import number
 from .tokens import VOCABULARY, write_tokenizer
 
@@ -53,16 +54,6 @@ def tiny_config(row: ModelRow, part: PartName) -> dict[str, Any]:
     if part == "vae":
         return {**released, "base_dim": 8, **({"decoder_base_dim": 8} if row.family == "ti2v" else {})}
     return {**released, **_TRANSFORMERS.get(row.family, _WAN)}
-
-
-def build(cls: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network of diffusers or transformers, as its constructor leaves it. ``cls`` is one of a part's row."""
-    if hasattr(diffusers, cls):
-        network: nn.Module = getattr(diffusers, cls).from_config(dict(config))
-    else:
-        of = getattr(transformers, cls)
-        network = of(of.config_class(**config))
-    return network.eval().requires_grad_(False)
 
 
 def fill(network: nn.Module, config: Mapping[str, Any], seed: int) -> None:

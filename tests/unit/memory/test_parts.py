@@ -10,7 +10,7 @@ import torch
 
 from tests.unit.memory.tiny import ANIMATE, TinyCheckpoint, numbers
 from wan_models.engine import RequestRefused
-from wan_models.memory.load import build, fill, move_buffers
+from wan_models.memory.load import build, fill, move_buffers, onto
 from wan_models.memory.plan import Plan
 from wan_models.pipelines.encodings import EncodingCache, clean
 from wan_models.pipelines.parts import OpenParts
@@ -29,7 +29,7 @@ def test_precisions_and_values_are_those_of_diffusers_own_loader(tmp_path: Path,
     saved.save_pretrained(tmp_path)
     theirs = diffusers.WanAnimateTransformer3DModel.from_pretrained(tmp_path, torch_dtype=dtype)
     ours = build("WanAnimateTransformer3DModel", ANIMATE)
-    fill(ours, saved.state_dict().items(), dtype, lambda _, tensor: tensor, "tiny")
+    fill(ours, saved.state_dict().items(), dtype, onto(ours, CPU), "tiny")
     move_buffers(ours, CPU)
     want = dict(theirs.named_parameters()) | dict(theirs.named_buffers())
     have = dict(ours.named_parameters()) | dict(ours.named_buffers())
@@ -45,9 +45,9 @@ def test_a_missing_tensor_and_a_wrong_shape_are_named() -> None:
     values = numbers(ours, 0)
     short = {name: value for name, value in values.items() if name != "proj_out.bias"}
     with pytest.raises(RequestRefused, match=r"1 tensors are missing \(proj_out\.bias\)"):
-        fill(ours, short.items(), torch.float32, lambda _, tensor: tensor, "tiny")
+        fill(ours, short.items(), torch.float32, onto(ours, CPU), "tiny")
     with pytest.raises(RequestRefused, match=r"proj_out\.bias is"):
-        fill(ours, [("proj_out.bias", torch.zeros(3))], torch.float32, lambda _, tensor: tensor, "tiny")
+        fill(ours, [("proj_out.bias", torch.zeros(3))], torch.float32, onto(ours, CPU), "tiny")
 
 
 def test_text_is_padded_with_zeros_and_encoded_once() -> None:
