@@ -10,15 +10,20 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from protocol.errors import ConnectionProblem, WanstageError
+from protocol.specs import PlanName
 
-from .settings import MIB, Settings, default_connection, default_data, parse_workers
+from .settings import MIB, Settings, default_connection, default_data
 
 EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
 
 def _serve(told: argparse.Namespace) -> int:
+    from wan_models.options import Options
+
+    from .devices import parse_workers
     from .serve import serve
 
     data = told.data or default_data()
@@ -30,6 +35,14 @@ def _serve(told: argparse.Namespace) -> int:
         insecure_loopback=told.insecure_loopback,
         idle_exit_s=told.idle_exit,
         workers=parse_workers(told.workers),
+        models=Options(
+            folders=tuple(folder.absolute() for folder in told.models),
+            plan=told.plan,
+            card_gib=told.card_memory,
+            host_gib=told.host_memory,
+            offline=told.offline,
+            random_weights=told.random_weights,
+        ),
         test_engine=told.test_engine,
         min_free_bytes=told.min_free * MIB,
         max_disk_bytes=told.max_disk * MIB,
@@ -62,7 +75,13 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     serve.add_argument("--bind", default="tcp://127.0.0.1:*", help="address and port, * = any free port")
     serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="end when there are no clients and no jobs")
-    serve.add_argument("--workers", default="cpu:1", help="cpu:N worker processes (default: cpu:1)")
+    serve.add_argument(
+        "--workers",
+        default="auto",
+        metavar="DEVICES",
+        help="worker processes: a list of cuda:I (one on card I, for video models) and cpu:N (N of them), for example "
+        "cuda:0,cpu:1; default: auto = every card, and cpu:1",
+    )
     serve.add_argument("--insecure-loopback", action="store_true", help="no keys: for benchmarks on this machine only")
     serve.add_argument(
         "--new-client",
@@ -74,10 +93,38 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     serve.add_argument("--min-free", type=int, default=512, metavar="MIB", help="leave so much of the disk free")
     serve.add_argument("--max-disk", type=int, default=0, metavar="MIB", help="all frames together (0 = no bound)")
-    serve.add_argument("--cancel-grace", type=float, default=5.0, metavar="SECONDS", help="then the worker is killed")
+    serve.add_argument(
+        "--cancel-grace",
+        type=float,
+        metavar="SECONDS",
+        help="how long a worker may take to heed a cancel before it is killed (default: 5, and 60 for video models, "
+        "one step of which may take 12 and more)",
+    )
+    _add_models(serve)
     serve.add_argument("--client-expiry", type=float, default=30.0, metavar="SECONDS", help=argparse.SUPPRESS)
     serve.add_argument("--test-engine", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
+
+
+def _add_models(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with models, searched before $WANSTAGE_MODELS and the caches; may be given again",
+    )
+    serve.add_argument(
+        "--plan",
+        choices=get_args(PlanName),
+        default="auto",
+        help="where the networks are kept, for jobs that do not say (default: auto = what fits best)",
+    )
+    serve.add_argument("--offline", action="store_true", help="never ask a hub for models")
+    serve.add_argument("--card-memory", type=float, metavar="GIB", help="use no more of a card's memory than this")
+    serve.add_argument("--host-memory", type=float, metavar="GIB", help="use no more of the machine's memory than this")
+    serve.add_argument("--random-weights", action="store_true", help=argparse.SUPPRESS)
 
 
 def _client_name(text: str) -> str:

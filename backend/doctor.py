@@ -90,6 +90,7 @@ def round_trip(frames: int = 5) -> dict[str, Any]:
 def private_server(folder: Path) -> Iterator[connection.Connection]:
     """A real backend process with the test engine, of which nothing is left. Raises JobFailed when it won't start."""
     command = [sys.executable, "-m", "backend.cli", "serve", "--data", str(folder), "--test-engine", "--min-free", "16"]
+    command += ["--workers", "cpu:1"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         assert process.stdout is not None  # noqa: S101 - asked for just above
