@@ -23,6 +23,7 @@ SIZES = {
 }  # fmt: skip
 DRAFT_SIZES = ("832x480", "1280x720")
 CUSTOM = "CUSTOM"
+BOUNDLESS = 1 << 30
 LEAST_SIDE, MOST_SIDE = 64, 4096
 
 Item = tuple[str, str, str, str, int]
@@ -79,10 +80,10 @@ def rule(engine: str, model: str, task: str) -> Rule:
     info = model_info(engine, model)
     if info is not None:
         step = 1 if info.any_frames else info.frame_step
-        return Rule(step, info.max_frames or state.MAX_FRAMES, info.size_step, info.area)
+        return Rule(step, info.max_frames or BOUNDLESS, info.size_step, info.area)
     if engine == "wan":
-        return Rule(1 if task in {"animate", "replace"} else 4, state.MAX_FRAMES, 16, 0)
-    return Rule(1, state.MAX_FRAMES, 2, 0)
+        return Rule(1 if task in {"animate", "replace"} else 4, BOUNDLESS, 16, 0)
+    return Rule(1, BOUNDLESS, 2, 0)
 
 
 def first_for(task: str, engine: str) -> tuple[str, str] | None:

@@ -114,9 +114,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     )
     engine: EnumProperty(
         name="Engine",
-        items=[
-            (name, title, said) for name, (title, said) in catalog.ENGINE_TITLES.items()
-        ],
+        items=[(name, title, said) for name, (title, said) in catalog.ENGINE_TITLES.items()],
         default="draft",
         description="What makes the frames",
     )
@@ -127,7 +125,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         get=catalog.get_model,
         set=catalog.set_model,
         options={"SKIP_SAVE"},
-        description="What makes the frames; choosing one sets its rate, and its size where the present one cannot be made",
+        description="What makes the frames; choosing one sets its rate, and a size that it can make",
     )
     fit_frames: BoolProperty(
         name="Fit Frames",
@@ -163,7 +161,11 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         items=[
             ("auto", "Automatic", "What fits the backend's card and memory"),
             ("resident", "Resident", "All on the card"),
-            ("resident-fp8", "Resident, 8 Bit", "All on the card, weights in 8 bit: half the memory, a little different"),
+            (
+                "resident-fp8",
+                "Resident, 8 Bit",
+                "All on the card, weights in 8 bit: half the memory, a little different",
+            ),
             ("swap", "Swap", "One network at a time on the card"),
             ("swap-fp8", "Swap, 8 Bit", "One network at a time, weights in 8 bit"),
             ("stream", "Stream", "Block by block from the main memory: least of the card, slowest"),

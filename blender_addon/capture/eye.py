@@ -58,6 +58,4 @@ def cropped(camera: CameraSample, box: tuple[float, float, float, float], size: 
     left, top, right, bottom = box
     x, y = size[0] / (right - left), size[1] / (bottom - top)
     fx, fy, cx, cy = camera.intrinsics
-    return CameraSample(
-        camera.world, np.array([fx * x, fy * y, (cx - left) * x, (cy - top) * y]), camera.orthographic
-    )
+    return CameraSample(camera.world, np.array([fx * x, fy * y, (cx - left) * x, (cy - top) * y]), camera.orthographic)

@@ -19,10 +19,11 @@ from .evaluate import bare_copy, character_objects, scratch, set_frame
 from .eye import aim, cropped, make_eye
 from .film import Film
 from .look import can_denoise, raw_output, read_raw, rendered, set_render
-from .maps import AssetSink, array_ref
+from .maps import array_ref
 from .params import CaptureProgress, CharacterParams, ShotParams
 from .pictures import cover, resize
 from .pose import CharacterPose, PoseCapture
+from .work import Work
 
 Array = NDArray[Any]
 
@@ -53,26 +54,22 @@ Clip = tuple[Any, ...]
 Steps = Generator[CaptureProgress, None, tuple[Clip, list[str]]]
 
 
-def capture_face(
-    params: ShotParams, scene: bpy.types.Scene, pose: CharacterPose, poses: PoseCapture, sink: AssetSink, folder: Path
-) -> Steps:
+def capture_face(work: Work, pose: CharacterPose, poses: PoseCapture) -> Steps:
     """A character's clip, one ArrayRef u1 (512,512,3) a sample or none at all, and sentences for the artist."""
     character = pose.params
     if character.face == "none":
         return (), []
     if character.face == "film":
-        return (yield from _from_film(params, scene, character, poses, sink, folder))
-    return (yield from _from_rig(params, scene, pose, poses, sink, folder))
+        return (yield from _from_film(work, character, len(poses.frames)))
+    return (yield from _from_rig(work, pose, poses))
 
 
 def _undriven(character: CharacterParams, why: str) -> tuple[Clip, list[str]]:
     return (), [f"{character.name} {why}: expression is not driven."]
 
 
-def _from_rig(
-    params: ShotParams, scene: bpy.types.Scene, pose: CharacterPose, poses: PoseCapture, sink: AssetSink, folder: Path
-) -> Steps:
-    character = pose.params
+def _from_rig(work: Work, pose: CharacterPose, poses: PoseCapture) -> Steps:
+    params, scene, character = work.params, work.scene, pose.params
     armature = scene.objects[character.armature]
     head = pose.bone_map.bones.get("head")
     if head is None or pose.face_box is None or not has_head(scene, armature, head):
@@ -85,7 +82,7 @@ def _from_rig(
         kept = [item for item in rendered(scene) if item in inside or item.type in {"LIGHT", "LIGHT_PROBE"}]
         copy = bare_copy(made, scene, kept, [armature])
         eye = make_eye(made, copy)
-        path = folder / "face.tga"
+        path = work.folder / "face.tga"
         _set_up(copy, params, path)
         for step, box in enumerate(regions):
             found.append(None)
@@ -97,7 +94,7 @@ def _from_rig(
                 made.render(copy)
                 picture, share = _over_grey(read_raw(path))
                 most = max(most, share)
-                found[-1] = array_ref(resize(picture, SIDE, SIDE), sink, "delta")
+                found[-1] = array_ref(resize(picture, SIDE, SIDE), work.sink, "delta")
             yield CaptureProgress("face", step + 1, len(regions))
     if most < LEAST_HEAD:
         return _undriven(character, "shows no face to the camera")
@@ -144,28 +141,21 @@ def has_head(scene: bpy.types.Scene, armature: bpy.types.Object, head: str) -> b
     )
 
 
-def _from_film(
-    params: ShotParams,
-    scene: bpy.types.Scene,
-    character: CharacterParams,
-    poses: PoseCapture,
-    sink: AssetSink,
-    folder: Path,
-) -> Steps:
+def _from_film(work: Work, character: CharacterParams, samples: int) -> Steps:
     """From the film's beginning, in the shot's own time; numbered pictures count scene frames."""
-    scene_fps = scene.render.fps / scene.render.fps_base
+    rate = work.params.fps
     found: dict[int, Any] = {}
     order = []
     with scratch() as made:
-        film = Film(made, Path(bpy.path.abspath(character.face_film)), folder, scene_fps)
-        for step in range(len(poses.frames)):
-            index = film.at(step / params.fps)
+        film = Film(made, Path(character.face_film), work.folder, work.scene_fps)
+        for step in range(samples):
+            index = film.at(step / rate)
             if index not in found:
-                found[index] = array_ref(cover(film.picture(index), SIDE, SIDE), sink)
+                found[index] = array_ref(cover(film.picture(index), SIDE, SIDE), work.sink)
             order.append(found[index])
-            yield CaptureProgress("face", step + 1, len(poses.frames))
-    lasts, takes = film.frames / film.fps, len(poses.frames) / params.fps
-    short = [
-        f"The face film of {character.name} ends after {lasts:.1f} s, the shot takes {takes:.1f} s: its last picture stays."
-    ]
-    return tuple(order), short if lasts < takes - 1.0 / film.fps else []
+            yield CaptureProgress("face", step + 1, samples)
+    lasts, takes = film.frames / film.fps, samples / rate
+    if lasts >= (samples - 1) / rate:
+        return tuple(order), []
+    said = f"The face video of {character.name} ends after {lasts:.1f} s, the shot takes {takes:.1f} s: its end stays."
+    return tuple(order), [said]

@@ -44,7 +44,7 @@ class Film:
         first = self._strip.elements[0]
         self.size = (first.orig_width, first.orig_height)
         self.fps = picture_fps if self._files else float(self._strip.fps)
-        self.frames = len(self._files) or int(self._strip.frame_duration)
+        self.frames = len(self._files) or int(_newest(self._strip, "content_duration", "frame_duration"))
         if min(self.size) < 2 or self.frames < 1 or self.fps <= 0:
             msg = f"Blender can read no picture of {path.name}: convert it to MP4 or to numbered PNG files."
             raise CaptureProblem(msg)
@@ -87,6 +87,11 @@ class Film:
             strip.frame_start = self._scene.frame_current - index
         self._made.render(self._scene)
         return np.asarray(read_raw(self._target))
+
+
+def _newest(strip: Any, name: str, before: str) -> Any:
+    """A property that was renamed in Blender 5.2, where the old name warns."""
+    return getattr(strip, name if hasattr(strip, name) else before)
 
 
 def _pictures(path: Path, still: bool) -> list[Path]:

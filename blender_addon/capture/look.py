@@ -7,6 +7,7 @@ denoiser are ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,15 +82,10 @@ def can_denoise() -> bool:
 
 
 def render_look(
-    params: ShotParams,
-    scene: bpy.types.Scene,
-    camera: bpy.types.Object,
-    without: list[Any],
-    path: Path,
-    frame: float | None = None,
-) -> bytes:
-    """PNG bytes of sample 0, or of a scene frame, without the characters of these armatures (and so without their
-    shadows)."""
+    params: ShotParams, scene: bpy.types.Scene, camera: bpy.types.Object, path: Path, *,
+    without: Sequence[Any] = (), frame: float | None = None,
+) -> bytes:  # fmt: skip
+    """PNG bytes of sample 0, or of a scene frame, without the characters of these armatures (nor their shadows)."""
     gone = {item for armature in without for item in character_objects(scene, armature)}
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone])

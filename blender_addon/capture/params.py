@@ -70,7 +70,8 @@ class ShotParams:
 
 @dataclass(frozen=True)
 class CaptureProgress:
-    """``step`` of ``steps`` within ``stage`` ("prepare", "frames", "plate", "face", "look", "pack"); ``warnings`` seen so far."""
+    """``step`` of ``steps`` within ``stage`` ("prepare", "frames", "plate", "face", "look", "pack"); ``warnings`` seen
+    so far."""
 
     stage: str
     step: int

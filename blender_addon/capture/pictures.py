@@ -35,7 +35,7 @@ def read_targa(data: bytes) -> Array:
 
 
 def resize(picture: Array, width: int, height: int) -> Array:
-    """uint8 (height, width, channels): linear between pixel centres; a mean over what a pixel covers when it shrinks."""
+    """uint8 (height, width, channels): linear between pixel centres, or a mean of those that a pixel covers."""
     if picture.shape[:2] == (height, width):
         return picture
     rows = _weights(picture.shape[0], height)

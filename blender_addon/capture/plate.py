@@ -14,16 +14,17 @@ import bpy
 from .evaluate import bare_copy, character_objects, scratch, set_frame
 from .film import Film
 from .look import raw_output, read_raw, rendered, set_render
-from .maps import AssetSink, array_ref
-from .params import CaptureProblem, CaptureProgress, ShotParams
+from .maps import array_ref
+from .params import CaptureProblem, CaptureProgress
 from .pictures import cover, fit, resize
+from .work import Work
 
 Steps = Generator[CaptureProgress, None, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Footage:
-    """A camera's background: ``first`` is the scene frame of its first picture; ``method`` as Blender's frame method."""
+    """A camera's background: ``first`` is the scene frame of its first picture, ``method`` Blender's frame method."""
 
     path: Path
     first: int
@@ -31,28 +32,15 @@ class Footage:
     still: bool
 
 
-def capture_plates(
-    params: ShotParams,
-    scene: bpy.types.Scene,
-    camera: bpy.types.Object,
-    frames: tuple[float, ...],
-    sink: AssetSink,
-    folder: Path,
-) -> Steps:
+def capture_plates(work: Work, frames: tuple[float, ...]) -> Steps:
     """One ArrayRef u1 (h,w,3) a sample. Raises CaptureProblem."""
-    if params.plate == "film":
-        return (yield from _from_film(params, scene, camera, frames, sink, folder))
-    return (yield from _from_scene(params, scene, camera, frames, sink, folder))
+    if work.params.plate == "film":
+        return (yield from _from_film(work, frames))
+    return (yield from _from_scene(work, frames))
 
 
-def _from_scene(
-    params: ShotParams,
-    scene: bpy.types.Scene,
-    camera: bpy.types.Object,
-    frames: tuple[float, ...],
-    sink: AssetSink,
-    folder: Path,
-) -> Steps:
+def _from_scene(work: Work, frames: tuple[float, ...]) -> Steps:
+    params, scene, camera = work.params, work.scene, work.camera
     armatures = [scene.objects[character.armature] for character in params.characters]
     gone = {item for armature in armatures for item in character_objects(scene, armature)}
     found = []
@@ -61,26 +49,20 @@ def _from_scene(
         if camera.name not in copy.objects:
             copy.collection.objects.link(camera)
         copy.camera = camera
-        path = folder / "plate.tga"
+        path = work.folder / "plate.tga"
         set_render(copy, (params.width, params.height), params.look_samples, path, alpha=False)
         raw_output(copy, path, alpha=False)
         copy.render.use_persistent_data = True
         for step, frame in enumerate(frames):
             set_frame(copy, frame)
             made.render(copy)
-            found.append(array_ref(read_raw(path), sink))
+            found.append(array_ref(read_raw(path), work.sink))
             yield CaptureProgress("plate", step + 1, len(frames))
     return tuple(found)
 
 
-def _from_film(
-    params: ShotParams,
-    scene: bpy.types.Scene,
-    camera: bpy.types.Object,
-    frames: tuple[float, ...],
-    sink: AssetSink,
-    folder: Path,
-) -> Steps:
+def _from_film(work: Work, frames: tuple[float, ...]) -> Steps:
+    params, camera = work.params, work.camera
     footage = find_footage(camera)
     if footage is None:
         msg = f"{camera.name} has no background film or picture: give it one, or render the plate from the scene."
@@ -89,18 +71,18 @@ def _from_film(
     found: dict[int, Any] = {}
     order = []
     with scratch() as made:
-        film = Film(made, footage.path, folder, scene.render.fps / scene.render.fps_base, still=footage.still)
+        film = Film(made, footage.path, work.folder, work.scene_fps, still=footage.still)
         for step, frame in enumerate(frames):
             index = min(max(int(frame + 1e-6) - footage.first, 0), film.frames - 1)
             if index not in found:
-                found[index] = array_ref(place(film.picture(index), params.width, params.height), sink)
+                found[index] = array_ref(place(film.picture(index), params.width, params.height), work.sink)
             order.append(found[index])
             yield CaptureProgress("plate", step + 1, len(frames))
     return tuple(order)
 
 
 def find_footage(camera: bpy.types.Object) -> Footage | None:
-    """What the camera shows behind the scene in the 3D view: the first background that is switched on and has a file."""
+    """What the camera shows behind the scene in the 3D view: the first background that is on and has a file."""
     for item in camera.data.background_images:
         if not item.show_background_image:
             continue

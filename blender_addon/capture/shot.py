@@ -22,6 +22,7 @@ from .params import MAP_PARTS, PARTS, CaptureProblem, CaptureProgress, ShotParam
 from .plate import capture_plates
 from .pose import CharacterPose, PoseCapture, RigReader, TrackBuilder, check_shot, pose_capture
 from .visibility import MapProbe, RayProbe
+from .work import Work
 
 if TYPE_CHECKING:
     import bpy
@@ -109,12 +110,12 @@ def capture_shot(params: ShotParams, folder: AssetSink) -> Generator[CaptureProg
     yield CaptureProgress("prepare", 0, 1)
     with scratch() as made, tempfile.TemporaryDirectory(prefix="wanstage-") as temporary:
         path = Path(temporary)
-        renders = _Renders(made, params, folder, path)
+        renders, work = _Renders(made, params, folder, path), Work(params, scene, camera, folder, path)
         poses = yield from _samples(renders, scene, camera, readers)
         if params.plate != "clay" and "plate" in params.parts:
             _check_seen(renders, readers)
-            renders.tracks["plate"] = yield from capture_plates(params, scene, camera, poses.frames, folder, path)
-        faces, warnings = yield from _faces(renders, scene, poses)
+            renders.tracks["plate"] = yield from capture_plates(work, poses.frames)
+        faces, warnings = yield from _faces(work, poses)
         looks = yield from _looks(renders, scene, camera, readers)
     pack = _pack(poses, renders, looks, faces)
     yield CaptureProgress("pack", 1, 1, (*poses.warnings, *warnings))
@@ -134,7 +135,7 @@ def capture_stills(
     yield CaptureProgress("prepare", 0, 1)
     with tempfile.TemporaryDirectory(prefix="wanstage-") as temporary:
         for step, frame in enumerate(wanted):
-            data = render_look(params, scene, camera, [], Path(temporary) / f"still{step}.png", frame)
+            data = render_look(params, scene, camera, Path(temporary) / f"still{step}.png", frame=frame)
             found.append(wire.specs.ImageRef(folder.add(data), params.width, params.height))
             yield CaptureProgress("look", step + 1, len(wanted))
     return found
@@ -144,19 +145,19 @@ def _check_seen(renders: _Renders, readers: list[RigReader]) -> None:
     """CaptureProblem when no picture of the shot shows anybody, before the long renders."""
     if "mask" in renders.tracks and not renders.seen - {0}:
         names = " and ".join(reader.params.name for reader in readers) or "Nobody"
-        msg = f"{names} is not seen in any frame of the shot, so there is nothing to replace: check the camera and range."
+        msg = (
+            f"{names} is not seen in any frame of the shot, so there is nothing to replace: check the camera and range."
+        )
         raise CaptureProblem(msg)
 
 
-def _faces(
-    renders: _Renders, scene: bpy.types.Scene, poses: PoseCapture
-) -> Generator[CaptureProgress, None, tuple[dict[int, Any], list[str]]]:
+def _faces(work: Work, poses: PoseCapture) -> Generator[CaptureProgress, None, tuple[dict[int, Any], list[str]]]:
     faces: dict[int, Any] = {}
     warnings: list[str] = []
-    if "face" not in renders.params.parts:
+    if "face" not in work.params.parts:
         return faces, warnings
     for pose in poses.characters:
-        clip, said = yield from capture_face(renders.params, scene, pose, poses, renders.sink, renders.folder)
+        clip, said = yield from capture_face(work, pose, poses)
         faces[pose.params.index] = clip
         warnings += said
     return faces, warnings
@@ -196,7 +197,7 @@ def _looks(
     looks: dict[str, Any] = {}
     for step, part in enumerate(wanted):
         without = [reader.armature for reader in readers] if part == "look_plate" else []
-        data = render_look(params, scene, camera, without, renders.folder / f"{part}.png")
+        data = render_look(params, scene, camera, renders.folder / f"{part}.png", without=without)
         looks[part] = wire.specs.ImageRef(renders.sink.add(data), params.width, params.height)
         yield CaptureProgress("look", step + 1, len(wanted))
     return looks
