@@ -12,7 +12,6 @@ import time
 from protocol.errors import InvalidJob
 from protocol.messages import EngineInfo, ModelInfo
 from protocol.specs import JobSpec
-from wan_models import rules
 from wan_models.engine import RequestRefused
 from wan_models.models import MODELS
 from wan_models.options import Options
@@ -93,11 +92,11 @@ class Models:
             raise InvalidJob(str(error)) from error
 
     def _check(self, row: ModelRow, spec: JobSpec) -> None:
-        rules.check_task(row, spec.task)
-        rules.check_frames(row, spec.frames)
-        rules.check_size(row, spec.width, spec.height)
-        relight = spec.animate.relight and spec.task == "replace"
-        rules.needed_loras(row, fast=spec.sampler.preset == "fast", relight=relight)
+        from wan_models.pipelines.checks import check_asked
+        from wan_models.pipelines.settings import preset_names
+
+        check_asked(row, spec)
+        preset_names(row, spec)
         lacking = self._lacking(row)
         if lacking:
             raise RequestRefused(lacking)

@@ -11,13 +11,14 @@ import pytest
 
 from backend.models import Models, passes
 from protocol.errors import InvalidJob
-from protocol.specs import JobSpec, Lora, Sampler
+from protocol.specs import AssetRef, ImageRef, JobSpec, Lora, Sampler
 from wan_models.models import MODELS
 from wan_models.options import Options
 from wan_models.registry import EngineRow, engine_infos
 
 ENGINES = {row.name: row for row in engine_infos(testing=True)}
 WAN = ENGINES["wan"]
+PICTURE = ImageRef(AssetRef("0" * 64, 99), 64, 64)
 
 
 @pytest.fixture
@@ -30,8 +31,18 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Options:
 
 
 def spec(model: str = "wan2.2-i2v-a14b", task: Any = "i2v", **fields: Any) -> JobSpec:
-    told = {"width": 832, "height": 480, "frames": 81, "fps": 16.0, "engine": "wan", "model": model, **fields}
-    return JobSpec(task, **told)
+    told = {"width": 832, "height": 480, "frames": 81, "fps": 16.0, "engine": "wan", "image": PICTURE, **fields}
+    return JobSpec(task, model=model, **told)
+
+
+def ti2v(**fields: Any) -> JobSpec:
+    given = {"width": 1280, "height": 704, "frames": 121, "fps": 24.0, "image": None, "prompt": "a street", **fields}
+    return spec("wan2.2-ti2v-5b", given.pop("task", "ti2v"), **given)
+
+
+def animate(**fields: Any) -> JobSpec:
+    given = {"frames": 80, "fps": 24.0, "image": None, **fields}
+    return spec("wan2.2-animate-14b", given.pop("task", "animate"), **given)
 
 
 def refused(spec: JobSpec, options: Options, engine: EngineRow = WAN) -> str:
@@ -55,22 +66,27 @@ def test_random_weights_lack_nothing() -> None:
     models = Models(Options(random_weights=True), (WAN,))
     assert not any(each.missing for each in models.infos()[0].details)
     models.check(WAN, spec())
-    models.check(WAN, spec("wan2.2-ti2v-5b", "t2v", width=1280, height=704, frames=121))
-    models.check(WAN, spec("wan2.2-animate-14b", "replace", frames=80))
+    models.check(WAN, ti2v(task="t2v"))
+    models.check(WAN, ti2v(image=PICTURE, prompt=""))
+    models.check(WAN, animate(task="replace"))
 
 
 BAD = [
-    (spec(task="t2v"), "wan2.2-i2v-a14b cannot do t2v: it does i2v, flf2v"),
-    (spec(frames=80), "80 frames were asked for, wan2.2-i2v-a14b makes 4n+1: ask for 77 or 81"),
+    (spec(task="t2v"), "wan2.2-i2v-a14b does i2v and flf2v, not t2v"),
+    (spec(frames=80), "wan2.2-i2v-a14b makes 4n + 1 frames, not 80: ask for 77 or 81"),
     (spec(frames=160), "ask for 157 or 161"),
-    (spec(frames=400), "400 frames were asked for, wan2.2-i2v-a14b makes 1 to 161: ask for 81"),
-    (spec(width=830), "the size 830x480 was asked for, wan2.2-i2v-a14b takes multiples of 16: ask for 832x480"),
-    (spec(height=70), "ask for 832x64"),
-    (spec(width=1920, height=1088), "is 2088960 pixels, wan2.2-i2v-a14b takes at most 921600: ask for an official"),
-    (spec("wan2.2-ti2v-5b", "ti2v", width=1280, height=720), "multiples of 32: ask for 1280x704"),
-    (spec("wan2.2-ti2v-5b", "ti2v", width=1280, height=704, sampler=Sampler(preset="fast")), "has no preset fast"),
+    (spec(frames=400), "wan2.2-i2v-a14b makes at most 161 frames, not 400"),
+    (spec(width=830), "makes multiples of 16 pixels, at most 921600 in all, not 830 x 480: ask for 832 x 480"),
+    (spec(width=1920, height=1088), "not 1920 x 1088: ask for"),
+    (ti2v(height=720), "makes multiples of 32 pixels, at most 901120 in all, not 1280 x 720: ask for 1280 x 704"),
+    (spec(fps=24.0), "wan2.2-i2v-a14b makes 16 frames a second, not 24"),
+    (spec(image=None), "i2v needs a first image"),
+    (ti2v(prompt=" "), "ti2v needs a prompt where there is no image"),
+    (spec(last_image=PICTURE), "does not look at a last image for i2v"),
+    (ti2v(sampler=Sampler(preset="fast")), "wan2.2-ti2v-5b has no fast preset"),
     (spec(sampler=Sampler(preset="fast")), "there are no weights of wan2.2-i2v-a14b"),
-    (spec("wan2.2-animate-14b", "replace", frames=3001), "makes 1 to 3000"),
+    (animate(frames=3001), "makes at most 3000 frames"),
+    (animate(task="i2v"), "wan2.2-animate-14b does animate and replace, not i2v"),
 ]
 
 
@@ -94,7 +110,7 @@ def test_engines_without_loras_refuse_them(nowhere: Options) -> None:
 
 def test_passes_of_a_job() -> None:
     assert passes(spec()) == passes(JobSpec("i2v", 64, 64, 400, 16.0)) == 1
-    assert [passes(spec("wan2.2-animate-14b", "animate", frames=count)) for count in (1, 77, 78, 300)] == [1, 1, 2, 4]
+    assert [passes(animate(frames=count)) for count in (1, 77, 78, 300)] == [1, 1, 2, 4]
 
 
 def test_looking_at_models_imports_nothing_heavy(nowhere: Options) -> None:

@@ -1,0 +1,155 @@
+"""Tiny checkpoints with random numbers, in exactly the layout of the released ones, for tests and demonstrations.
+
+The networks are the real classes with few and narrow layers; the strides, patches and latent channels are the released
+ones. Everything is seeded: the same files every time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import diffusers
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from wan_models.models import MODELS
+from wan_models.registry import model_row
+from wan_models.rows import ModelRow, PartName
+
+from .networks import build
+from .numbers import number
+from .tokens import VOCABULARY, write_tokenizer
+
+ALL = tuple(row.name for row in MODELS)
+_SHARDS: Mapping[PartName, str] = {"transformer": "200KB", "transformer_2": "200KB", "text_encoder": "40KB"}
+"""Largest file of these parts, so that they are sharded as the released ones."""
+_T5 = {"vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+_CLIP = {"hidden_size": 32, "intermediate_size": 64, "projection_dim": 16, "num_hidden_layers": 3,
+         "num_attention_heads": 2}  # fmt: skip
+_CLIP_ANIMATE2 = {**_CLIP, "hidden_size": 1280, "num_hidden_layers": 2, "num_attention_heads": 16}
+"""Animate-2's class takes 1280 numbers a token, whatever its own size."""
+_WAN = {"num_attention_heads": 2, "attention_head_dim": 32, "text_dim": 32, "freq_dim": 64, "ffn_dim": 128,
+        "num_layers": 2}  # fmt: skip
+_ANIMATE = {
+    **_WAN, "num_layers": 10, "image_dim": 32, "added_kv_proj_dim": 64, "motion_encoder_size": 64,
+    "motion_encoder_channel_sizes": {"4": 16, "8": 16, "16": 16, "32": 8, "64": 8}, "motion_style_dim": 32,
+    "motion_dim": 8, "motion_encoder_dim": 32, "face_encoder_hidden_dim": 32,
+}  # fmt: skip
+_ANIMATE2 = {"in_dim": 36, "dim": 64, "ffn_dim": 128, "freq_dim": 64, "text_dim": 32, "num_heads": 2, "num_layers": 2}
+_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {"animate": _ANIMATE, "animate2": _ANIMATE2}
+
+
+def tiny_config(row: ModelRow, part: PartName) -> dict[str, Any]:
+    """The released configuration of a part with few, narrow layers."""
+    released = dict(row.parts[part].config)
+    if part == "text_encoder":
+        return {**released, **_T5}
+    if part == "image_encoder":
+        return {**released, **(_CLIP_ANIMATE2 if row.family == "animate2" else _CLIP)}
+    if part == "vae":
+        return {**released, "base_dim": 8, **({"decoder_base_dim": 8} if row.family == "ti2v" else {})}
+    return {**released, **_TRANSFORMERS.get(row.family, _WAN)}
+
+
+def fill(network: nn.Module, config: Mapping[str, Any], seed: int) -> None:
+    """Give every parameter its random numbers, in place; buffers are left as the class makes them."""
+    for name, parameter in network.named_parameters():
+        parameter.copy_(number(name, tuple(parameter.shape), config, seed=seed))
+
+
+def make_tiny(
+    folder: Path,
+    models: Sequence[str] = ALL,
+    layout: Literal["diffusers", "original"] = "diffusers",
+) -> dict[str, Path]:
+    """Write tiny checkpoints of ``models`` into ``folder``/<model name>; the folders by the models' names.
+
+    As released: A14B's and the 5B's transformers and the VAEs are float32, CLIP float16, the rest bfloat16.
+    Raises RequestRefused for an unknown model and OSError as the file system does.
+    """
+    written = {}
+    for name in models:
+        row, root = model_row(name), folder / name
+        root.mkdir(parents=True, exist_ok=True)
+        _write_diffusers(row, root)
+        written[name] = root
+    return written
+
+
+def _write_diffusers(row: ModelRow, root: Path) -> None:
+    for part in row.parts:
+        network = tiny_network(row, part)
+        network.save_pretrained(str(root / part), max_shard_size=_SHARDS.get(part, "1GB"))
+    if "image_encoder" in row.parts:
+        _older_names(root / "image_encoder" / "model.safetensors")
+    write_tokenizer(root / "tokenizer")
+    _scheduler(row).save_pretrained(str(root / "scheduler"))
+    if "image_encoder" in row.parts:
+        transformers.CLIPImageProcessor().save_pretrained(str(root / "image_processor"))
+    index = json.dumps(model_index(row), indent=2) + "\n"
+    (root / "model_index.json").write_text(index, encoding="utf-8")
+
+
+def _older_names(file: Path) -> None:
+    """The released CLIP files were written by transformers 4, whose vision model had a name before each tensor's."""
+    tensors = {f"vision_model.{name}": tensor.clone() for name, tensor in load_file(str(file)).items()}
+    save_file(tensors, str(file), metadata={"format": "pt"})
+
+
+_DTYPES: dict[PartName, torch.dtype] = {"image_encoder": torch.float16, "vae": torch.float32}
+
+
+def tiny_network(row: ModelRow, part: PartName) -> Any:  # noqa: ANN401 - a class with save_pretrained of two libraries
+    """The part's network with its numbers, in the type that it is written in."""
+    config = tiny_config(row, part)
+    network = build(row.parts[part].cls, config)
+    seed = 1 + sum(map(ord, f"{row.name} {part}"))
+    fill(network, config, seed)
+    dtype = _DTYPES.get(part, torch.bfloat16)
+    if part.startswith("transformer") and not row.family.startswith("animate"):
+        dtype = torch.float32
+    return nn.Module.to(network, dtype)  # Not the class's own method: it warns about what a file may well hold.
+
+
+def _scheduler(row: ModelRow) -> Any:  # noqa: ANN401 - untyped in diffusers
+    """As the repositories ship it: those of the A14B models carry a flow shift of 3, not the official one."""
+    shift = 3.0 if row.boundary is not None else row.shift
+    scheduler: Any = diffusers.UniPCMultistepScheduler
+    return scheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=shift
+    )
+
+
+_PIPELINES = {
+    "t2v": "WanPipeline",
+    "i2v": "WanImageToVideoPipeline",
+    "ti2v": "WanPipeline",
+    "animate": "WanAnimatePipeline",
+    "animate2": "WanAnimate2ModularPipeline",
+}
+
+
+def model_index(row: ModelRow) -> dict[str, Any]:
+    """The content of ``model_index.json``."""
+    index: dict[str, Any] = {
+        "_class_name": _PIPELINES[row.family],
+        "_diffusers_version": diffusers.__version__,
+        "scheduler": ["diffusers", "UniPCMultistepScheduler"],
+        "tokenizer": ["transformers", "T5TokenizerFast"],
+    }
+    for part, network in row.parts.items():
+        index[part] = ["diffusers" if hasattr(diffusers, network.cls) else "transformers", network.cls]
+    if "image_encoder" in row.parts:
+        index["image_processor"] = ["transformers", "CLIPImageProcessor"]
+    if row.family == "i2v":
+        index.update(image_encoder=[None, None], image_processor=[None, None])
+    if row.family == "ti2v":
+        index.update(transformer_2=[None, None], expand_timesteps=True)
+    if row.boundary is not None:
+        index.update(boundary_ratio=row.boundary)
+    return index
