@@ -12,6 +12,8 @@ from .capture.plate import find_footage
 
 WITH_PEOPLE = frozenset({"animate", "replace"})
 """Tasks that put the person of a reference picture on a character."""
+FPS_TOLERANCE = 0.005
+"""23.976 passes for 24."""
 PROMPTED = frozenset({"t2v"})
 
 engine_info = catalog.engine_info
@@ -30,7 +32,16 @@ def capture_problems(scene: bpy.types.Scene, task: str | None = None) -> list[st
         found.append(f"The shot has {count} frames, at most {shots.MAX_FRAMES} are allowed: shorten it")
     else:
         found += frame_problems(scene, task)
-    return found + size_problems(scene.wanstage, task)
+    return found + size_problems(scene.wanstage, task) + rate_problems(scene.wanstage)
+
+
+def rate_problems(shot: Any) -> list[str]:
+    """Whether the model makes frames of the shot's rate; those that take any number of frames follow any rate."""
+    info = catalog.model_info(shot.engine, shot.model)
+    if info is None or info.any_frames or abs(shot.fps / info.fps - 1.0) <= FPS_TOLERANCE:
+        return []
+    title = info.title or info.name
+    return [f"{title} makes {info.fps:g} frames a second, not {shot.fps:g}: set Rate to {info.fps:g}"]
 
 
 def frame_problems(scene: bpy.types.Scene, task: str | None = None) -> list[str]:
@@ -80,7 +91,7 @@ def people_problems(scene: bpy.types.Scene, task: str) -> list[str]:
                 found.append(f"The reference picture of {item.name} is not at {path}: choose it again")
         if own.face == "film" and scene.wanstage.engine == "wan":
             found += _film_problems(item)
-    if not any(item.wanstage.reference or item.wanstage.reference_image for item in people):
+    if not any(shots.has_reference(item) for item in people):
         found.append(f"{people[0].name} has no reference picture: choose one under Characters")
     camera = shots.camera(scene)
     if task == "replace" and scene.wanstage.plate == "film" and camera is not None and not find_footage(camera):

@@ -73,7 +73,12 @@ def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_param
     task = task or shot.task
     width, height = size(shot)
     wan = shot.engine == "wan"
-    people = tuple(_character(item, index, faces=wan) for index, item in enumerate(characters(scene), start=1))
+    everybody = characters(scene)
+    driven = next((item for item in everybody if has_reference(item)), None)
+    people = tuple(
+        _character(item, index, wan and task in WAN_PARTS, driven in {item, None})
+        for index, item in enumerate(everybody, start=1)
+    )
     parts = WAN_PARTS.get(task, frozenset()) if wan else capture_params.DRAFT_PARTS
     if wan and shot.model.startswith(DRIVEN_BY_CLAY):
         parts = frozenset({"clay"})
@@ -85,12 +90,20 @@ def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_param
     )  # fmt: skip
 
 
-def _character(item: bpy.types.Object, index: int, *, faces: bool) -> capture_params.CharacterParams:
+def has_reference(item: bpy.types.Object) -> bool:
+    """Whether a person was chosen for the character; the video models drive the first who has one."""
+    return bool(item.wanstage.reference or item.wanstage.reference_image)
+
+
+def _character(item: bpy.types.Object, index: int, wan: bool, driven: bool) -> capture_params.CharacterParams:
+    """A video model needs the face of the one whom it drives; the others stay in the plate."""
     own = item.wanstage
-    film = bpy.path.abspath(own.face_film, library=item.library) if faces and own.face == "film" else ""
-    return capture_params.CharacterParams(
-        armature=item.name, name=own.name or item.name, index=index, face=own.face if faces else "rig", face_film=film
-    )
+    name = own.name or item.name
+    if not wan:
+        return capture_params.CharacterParams(item.name, name, index)
+    face = own.face if driven else "none"
+    film = bpy.path.abspath(own.face_film, library=item.library) if face == "film" else ""
+    return capture_params.CharacterParams(item.name, name, index, face=face, face_film=film, in_plate=not driven)
 
 
 def files_seen(wanted: capture_params.ShotParams) -> list[tuple[str, int, int]]:

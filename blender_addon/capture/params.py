@@ -29,6 +29,7 @@ class CharacterParams:
 
     ``bone_map`` gives canonical joint -> bone name and wins over what is found by itself. ``face`` is where the face
     clip comes from: renders of the rig's own head, the film or numbered pictures ``face_film``, or nowhere.
+    ``in_plate``: one who stays in a plate with materials, because another is to be replaced.
     """
 
     armature: str
@@ -37,6 +38,7 @@ class CharacterParams:
     bone_map: Mapping[str, str] | None = None
     face: Literal["rig", "film", "none"] = "rig"
     face_film: str = ""
+    in_plate: bool = False
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,9 @@ def capture_plates(work: Work, frames: tuple[float, ...]) -> Steps:
 
 def _from_scene(work: Work, frames: tuple[float, ...]) -> Steps:
     params, scene, camera = work.params, work.scene, work.camera
-    armatures = [scene.objects[character.armature] for character in params.characters]
-    gone = {item for armature in armatures for item in character_objects(scene, armature)}
+    armatures = [scene.objects[person.armature] for person in params.characters]
+    replaced = [scene.objects[person.armature] for person in params.characters if not person.in_plate]
+    gone = {item for armature in replaced for item in character_objects(scene, armature)}
     found = []
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone], armatures)

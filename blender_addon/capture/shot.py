@@ -113,7 +113,7 @@ def capture_shot(params: ShotParams, folder: AssetSink) -> Generator[CaptureProg
         renders, work = _Renders(made, params, folder, path), Work(params, scene, camera, folder, path)
         poses = yield from _samples(renders, scene, camera, readers)
         if params.plate != "clay" and "plate" in params.parts:
-            _check_seen(renders, readers)
+            _check_seen(renders)
             renders.tracks["plate"] = yield from capture_plates(work, poses.frames)
         faces, warnings = yield from _faces(work, poses)
         looks = yield from _looks(renders, scene, camera, readers)
@@ -141,13 +141,12 @@ def capture_stills(
     return found
 
 
-def _check_seen(renders: _Renders, readers: list[RigReader]) -> None:
-    """CaptureProblem when no picture of the shot shows anybody, before the long renders."""
-    if "mask" in renders.tracks and not renders.seen - {0}:
-        names = " and ".join(reader.params.name for reader in readers) or "Nobody"
-        msg = (
-            f"{names} is not seen in any frame of the shot, so there is nothing to replace: check the camera and range."
-        )
+def _check_seen(renders: _Renders) -> None:
+    """CaptureProblem when no picture of the shot shows who is to be replaced, before the long renders."""
+    replaced = {person.index: person.name for person in renders.params.characters if not person.in_plate}
+    if "mask" in renders.tracks and renders.seen.isdisjoint(replaced):
+        names = " and ".join(replaced.values()) or "Nobody"
+        msg = f"{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range."
         raise CaptureProblem(msg)
 
 

@@ -185,6 +185,19 @@ def test_sizes(offered: Any, size: tuple[int, int], sentence: str) -> None:
     assert preflight.size_problems(own) == ([sentence] if sentence else [])
 
 
+def test_rates(offered: Any) -> None:
+    from blender_addon import preflight
+
+    own = offered.wanstage
+    own.task = "t2v"
+    own.fps = 24.0
+    said = "Wan2.2 T2V A14B makes 16 frames a second, not 24: set Rate to 16"
+    assert preflight.capture_problems(offered) == [said]
+    own.task = "animate"
+    own.fps = 16.0
+    assert preflight.capture_problems(offered) == []
+
+
 def test_what_each_task_captures(offered: Any) -> None:
     from blender_addon import capture, shots
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,18 @@ def test_plates_have_materials_and_no_character(shoot: Callable[..., Any], stage
     changed = np.abs(plates[1].astype(int) - plates[0]).max(axis=2) > 10
     assert changed[:, : WIDTH // 2].any()
     assert changed[:, WIDTH // 2 :].any(), "each sample shows its own time"
+
+
+def test_others_stay_in_the_plate(shoot: Callable[..., Any], stage: tuple[Any, Any]) -> None:
+    second = people.make_armature("Second")
+    paint(people.make_body(second), RED)
+    second.location.x = 1.3
+    wanted = shot(1, "plate mask", plate="look")
+    other = capture.CharacterParams("Second", "Second", 2, in_plate=True)
+    taken = shoot(dataclasses.replace(wanted, characters=(*wanted.characters, other)))
+    red, mask = is_red(taken.maps("plate")[0]), taken.maps("mask")[0]
+    assert red[mask == 2].mean() > 0.8
+    assert red[mask == 1].mean() < 0.05
 
 
 def test_nobody_to_replace(shoot: Callable[..., Any], stage: tuple[Any, Any]) -> None:
