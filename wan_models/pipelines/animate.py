@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,12 +25,13 @@ from .animate_checks import check, driven, has_depth, job_loras, remarks, shot
 from .animate_forward import Guide, Network, SegmentInputs, embed_face, embed_no_face, embed_words, predict
 from .animate_inputs import AnimateInputs, Frames
 from .animate_segments import Segment, chunk_edges, condition, segments
+from .clip import texts
 from .color import match_seam
 from .compose import compose, nearer
 from .contracts import Cancelled, Parts, to_frames, to_pixels
 from .denoise import denoise, guided
 from .preview import Previews
-from .schedule import Grid
+from .settings import Settings
 
 __all__ = ["FAMILY", "check", "generate", "job_loras"]
 
@@ -42,27 +42,15 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Sampling(Protocol):
-    """The numbers of the sampling loop, presets and defaults resolved."""
-
-    @property
-    def steps(self) -> int: ...
-    @property
-    def guidance(self) -> float: ...
-    @property
-    def shift(self) -> float: ...
-
-
 @dataclass
 class _Job:
     """What is the same in all segments. The tokens are made when the network is first there."""
 
     parts: Parts
     request: Request
-    sampling: Sampling
+    settings: Settings
     cancelled: Cancelled
     inputs: AnimateInputs
-    sigmas: Grid
     noise: torch.Generator
     texts: list[Tensor]
     picture: Tensor
@@ -75,15 +63,8 @@ class _Job:
         """Frames of a segment."""
         return self.parts.row.segment
 
-    @property
-    def guides(self) -> bool:
-        """Whether each step has a second, unguided prediction."""
-        return self.sampling.guidance > 1.0
 
-
-def generate(
-    parts: Parts, request: Request, sampling: Sampling, cancelled: Cancelled, *, sigmas: Grid = "official"
-) -> Iterator[Event]:
+def generate(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Iterator[Event]:
     """Every frame once, in order; those of a segment are out before the next one is begun.
 
     ``request`` has passed ``check``. One generator on the CPU, seeded once, makes the noise of all segments in turn.
@@ -92,7 +73,7 @@ def generate(
         yield Warned(sentence)
     yield StageStarted("encode")
     with torch.no_grad():
-        job = _open(parts, request, sampling, cancelled, sigmas)
+        job = _open(parts, request, settings, cancelled)
     every = list(segments(request.frames, job.length, request.animate.overlap))
     tail: Tensor | None = None
     for segment in every:
@@ -110,17 +91,14 @@ def generate(
         parts.room()
 
 
-def _open(parts: Parts, request: Request, sampling: Sampling, cancelled: Cancelled, sigmas: Grid) -> _Job:
-    row, pack = parts.row, shot(request)
+def _open(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> _Job:
+    pack = shot(request)
     inputs = AnimateInputs(pack, driven(pack), request.frames)
-    negative = row.negative_prompt if request.negative_prompt is None else request.negative_prompt
-    prompts = [request.prompt or row.prompt] + ([negative] if sampling.guidance > 1.0 else [])
     reference = to_pixels(inputs.reference())
-    texts = parts.text(prompts)
+    words = texts(parts, settings)
     picture = parts.clip(clip_pixels(reference[:, :, 0]))
     noise = torch.Generator("cpu").manual_seed(request.seed)
-    latents = parts.vae.encode(reference)
-    return _Job(parts, request, sampling, cancelled, inputs, sigmas, noise, texts, picture, latents)
+    return _Job(parts, request, settings, cancelled, inputs, noise, words, picture, parts.vae.encode(reference))
 
 
 def clip_pixels(pixels: Tensor) -> Tensor:
@@ -154,18 +132,18 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
 
     shape = (1, job.parts.vae.channels, *around.shape[2:])
     noise = torch.randn(shape, generator=job.noise, dtype=torch.float32).to(job.parts.device)
-    yield StageStarted(f"denoise{name}", job.sampling.steps)
+    yield StageStarted(f"denoise{name}", job.settings.steps)
     previews = Previews(first=segment.first, skip=1, last=segment.first + segment.fresh - 1)
     latents = yield from denoise(
         job.parts,
         velocity,
         noise,
-        steps=job.sampling.steps,
-        shift=job.sampling.shift,
-        guidance=job.sampling.guidance,
+        steps=job.settings.steps,
+        shift=job.settings.shift,
+        guidance=job.settings.guidance,
         cancelled=job.cancelled,
         previews=previews if job.request.previews else None,
-        sigmas=job.sigmas,
+        sigmas=job.settings.sigmas,
     )
     return None if latents is None else latents[:, :, 1:]
 
@@ -222,7 +200,7 @@ def _constants(
         for first in range(0, len(frames), FACE_BATCH)
     )
     guides = [Guide(job.words[0], embed_face(network, batches))]
-    if job.guides:
+    if job.settings.guides:
         if job.no_face is None:
             job.no_face = embed_no_face(network, len(frames), dtype, device)
         guides.append(Guide(job.words[1], job.no_face))

@@ -50,9 +50,7 @@ class Family(Protocol):
     FAMILY: str
 
     def check(self, row: ModelRow, request: Request) -> None: ...
-    def generate(
-        self, parts: Parts, request: Request, settings: Settings, cancelled: Cancelled
-    ) -> Iterator[Event]: ...
+    def generate(self, parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Iterator[Event]: ...
 
 
 @dataclass

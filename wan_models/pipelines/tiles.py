@@ -4,7 +4,7 @@ see beyond its edge, so neighbours are blended over their overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -32,6 +32,10 @@ class TiledVae:
             [self._inner.encode(pixels[:, :, :, a * s : b * s, c * s : d * s]) for c, d in columns] for a, b in rows
         ]
         return _joined(tiles, rows, columns, 1)
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        """As VideoVae, but the clip is whole on the host: each tile goes through all of it."""
+        return self.encode(torch.cat([chunk.cpu() for chunk in chunks], dim=2))
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """As VideoVae: all tiles of a chunk, then the next chunk."""
