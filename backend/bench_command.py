@@ -271,9 +271,10 @@ def _card(device: str) -> dict[str, Any]:
         return {}
     import torch
 
+    cudnn: Any = torch.backends.cudnn  # untyped
     name = torch.cuda.get_device_name(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    return {"card": name, "card_bytes": total, "cudnn": torch.backends.cudnn.version(), "cuda": torch.version.cuda}
+    return {"card": name, "card_bytes": total, "cudnn": cudnn.version(), "cuda": torch.version.cuda}
 
 
 def _version(package: str) -> str:

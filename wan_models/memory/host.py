@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
 _PAGE = 4096
+_cuda: Any = torch.cuda  # partly untyped
 
 
 class HostBuffer:
@@ -49,8 +51,8 @@ class CardBuffer:
 
 
 def _registered(pointer: int, nbytes: int) -> bool:
-    return int(torch.cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0
+    return int(_cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0
 
 
 def _unregister(pointer: int, _memory: Tensor) -> None:
-    torch.cuda.cudart().cudaHostUnregister(pointer)
+    _cuda.cudart().cudaHostUnregister(pointer)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -72,7 +73,7 @@ class OpenParts:
             with self._at_work("text_encoder") as encoder, torch.no_grad():
                 tokenizer = self._checkpoint.tokenizer()
                 for key, prompt in zip(keys, prompts, strict=True):
-                    self._cache.get(key, lambda text=prompt: encode_text(encoder, tokenizer, text, self.device))
+                    self._cache.get(key, partial(encode_text, encoder, tokenizer, prompt, self.device))
             self._done("text_encoder", keep=self.plan.keep_text)
         return [self._cache.get(key, _never).to(self.device, self.dtype) for key in keys]
 
