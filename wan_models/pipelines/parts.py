@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
 from wan_models.loras import LoraWeights, attached, read_lora
+from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build
 from wan_models.memory.place import Placed, Target, place_encoder, place_transformer, place_whole
 from wan_models.memory.plan import Plan
@@ -121,7 +122,7 @@ class OpenParts:
                 wanted = [(lora, weight) for lora, weight, whose in self._loras if whose in ("both", expert)]
                 self._attached[part] = ExitStack()
                 self._attached[part].enter_context(attached(module, wanted, resident=self.plan.resident_blocks is None))
-                (compile_blocks if compiling() and not wanted else uncompile_blocks)(module)
+                _set_forwards(module, compiled=compiling() and not wanted)
             yield module
 
     def room(self) -> None:
@@ -219,6 +220,14 @@ class _Vae:
         with parts._at_work("vae", work) as module:
             vae: VideoVae = StreamingVae(module, parts.device, parts._vae_dtype)
             yield TiledVae(vae, parts.plan.vae_tile) if parts.plan.vae_tile else vae
+
+
+def _set_forwards(module: nn.Module, *, compiled: bool) -> None:
+    if compiled:
+        compile_blocks(module)
+    else:
+        uncompile_blocks(module)
+        lean_blocks(module)
 
 
 def _never() -> Tensor:
