@@ -91,10 +91,10 @@ def _self_attention(attn: Any, seen: Tensor, positions: tuple[Tensor, Tensor]) -
     return result
 
 
-def _rotated(norm: Any, vectors: Tensor, heads: int, positions: tuple[Tensor, Tensor]) -> Tensor:  # noqa: ANN401
+def _rotated(norm: Any, vectors: Any, heads: int, positions: tuple[Tensor, Tensor]) -> Tensor:  # noqa: ANN401
     """Normed and rotated in place: (1, L, dim) -> (1, L, heads, dim / heads)."""
     cosines, sines = positions[0][..., 0::2], positions[1][..., 1::2]
-    result = vectors.unflatten(2, (heads, -1))
+    result: Tensor = vectors.unflatten(2, (heads, -1))
     for part in _chunks(vectors.shape[1]):
         x, y = norm(vectors[:, part]).unflatten(2, (heads, -1, 2)).unbind(-1)
         cosine, sine = cosines[:, part], sines[:, part]
