@@ -1,4 +1,4 @@
-"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | models | doctor``.
+"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | models | plan | bench | doctor``.
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
@@ -10,16 +10,21 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from protocol.errors import ConnectionProblem, WanstageError
+from protocol.specs import PlanName
 
-from . import models_command
-from .settings import MIB, Settings, default_connection, default_data, parse_workers
+from . import bench_command, models_command, plan_command
+from .settings import MIB, Settings, default_connection, default_data
 
 EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
 
 
 def _serve(told: argparse.Namespace) -> int:
+    from wan_models.options import Options
+
+    from .devices import parse_workers
     from .serve import serve
 
     data = told.data or default_data()
@@ -31,6 +36,14 @@ def _serve(told: argparse.Namespace) -> int:
         insecure_loopback=told.insecure_loopback,
         idle_exit_s=told.idle_exit,
         workers=parse_workers(told.workers),
+        models=Options(
+            folders=tuple(folder.absolute() for folder in told.models),
+            plan=told.plan,
+            card_gib=told.card_memory,
+            host_gib=told.host_memory,
+            offline=told.offline,
+            random_weights=told.random_weights,
+        ),
         test_engine=told.test_engine,
         min_free_bytes=told.min_free * MIB,
         max_disk_bytes=told.max_disk * MIB,
@@ -63,7 +76,13 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     serve.add_argument("--bind", default="tcp://127.0.0.1:*", help="address and port, * = any free port")
     serve.add_argument("--idle-exit", type=float, metavar="SECONDS", help="end when there are no clients and no jobs")
-    serve.add_argument("--workers", default="cpu:1", help="cpu:N worker processes (default: cpu:1)")
+    serve.add_argument(
+        "--workers",
+        default="auto",
+        metavar="DEVICES",
+        help="worker processes: a list of cuda:I (one on card I, for video models) and cpu:N (N of them), for example "
+        "cuda:0,cpu:1; default: auto = every card, and cpu:1",
+    )
     serve.add_argument("--insecure-loopback", action="store_true", help="no keys: for benchmarks on this machine only")
     serve.add_argument(
         "--new-client",
@@ -75,10 +94,38 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     serve.add_argument("--min-free", type=int, default=512, metavar="MIB", help="leave so much of the disk free")
     serve.add_argument("--max-disk", type=int, default=0, metavar="MIB", help="all frames together (0 = no bound)")
-    serve.add_argument("--cancel-grace", type=float, default=5.0, metavar="SECONDS", help="then the worker is killed")
+    serve.add_argument(
+        "--cancel-grace",
+        type=float,
+        metavar="SECONDS",
+        help="how long a worker may take to heed a cancel before it is killed (default: 5, and 60 for video models, "
+        "one step of which may take 12 and more)",
+    )
+    _add_models(serve)
     serve.add_argument("--client-expiry", type=float, default=30.0, metavar="SECONDS", help=argparse.SUPPRESS)
     serve.add_argument("--test-engine", action="store_true", help=argparse.SUPPRESS)
     serve.set_defaults(run=_serve)
+
+
+def _add_models(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder with models, searched before $WANSTAGE_MODELS and the caches; may be given again",
+    )
+    serve.add_argument(
+        "--plan",
+        choices=get_args(PlanName),
+        default="auto",
+        help="where the networks are kept, for jobs that do not say (default: auto = what fits best)",
+    )
+    serve.add_argument("--offline", action="store_true", help="never ask a hub for models")
+    serve.add_argument("--card-memory", type=float, metavar="GIB", help="use no more of a card's memory than this")
+    serve.add_argument("--host-memory", type=float, metavar="GIB", help="use no more of the machine's memory than this")
+    serve.add_argument("--random-weights", action="store_true", help=argparse.SUPPRESS)
 
 
 def _client_name(text: str) -> str:
@@ -103,16 +150,32 @@ def _add_client(
     return parser
 
 
+def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .jobfile import EXAMPLE
+
+    submit = _add_client(commands, "submit", "run a bundle (zip) or a job spec (json)")
+    submit.formatter_class, submit.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLE
+    submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
+    submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
+    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
+    submit.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field of the job, for example seed=7 or sampler.steps=20; may be given again",
+    )
+    submit.add_argument("--image", type=Path, metavar="FILE", help="the first picture (i2v, flf2v, ti2v)")
+    submit.add_argument("--last-image", type=Path, metavar="FILE", help="the last picture (flf2v)")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog="wanstage", description="Turns rigged previz into finished shots.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
-    submit = _add_client(commands, "submit", "run a bundle (zip) or a job spec (json)")
-    submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
-    submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
-    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
-    submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
+    _add_submit(commands)
     jobs = _add_client(commands, "jobs", "list the jobs of this key, newest first")
     jobs.add_argument("--limit", type=int, default=20)
     for name, text in (
@@ -127,6 +190,8 @@ def parser() -> argparse.ArgumentParser:
             each.add_argument("--out", type=Path, required=True, metavar="DIR")
             each.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
     models_command.add_parser(commands)
+    plan_command.add_parser(commands)
+    bench_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="say what works here, with a round trip through a private backend")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--data", type=Path, metavar="DIR")

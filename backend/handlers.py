@@ -21,6 +21,7 @@ from wan_models.registry import EngineRow
 from .frames import FrameStore
 from .headers import check_images
 from .jobs import Job
+from .models import Models
 from .peers import Peer
 from .scheduler import Scheduler
 
@@ -31,11 +32,17 @@ class Handlers:
     """The requests of clients that have said hello."""
 
     def __init__(
-        self, scheduler: Scheduler, assets: AssetFolder, frames: FrameStore, engines: tuple[EngineRow, ...]
+        self,
+        scheduler: Scheduler,
+        assets: AssetFolder,
+        frames: FrameStore,
+        engines: tuple[EngineRow, ...],
+        models: Models,
     ) -> None:
-        """``engines`` are those that clients may ask for."""
+        """``engines`` are those that clients may ask for, ``models`` knows what theirs take."""
         self._scheduler, self._assets, self._frames = scheduler, assets, frames
         self._engines = {row.name: row for row in engines}
+        self._models = models
         self._table: dict[type[Any], Callable[[Peer, Any, Sequence[Buffer]], messages.Message | None]] = {
             messages.Ping: lambda peer, message, _: messages.Pong(reply_to=message.request),
             messages.HaveAssets: self._have,
@@ -117,9 +124,7 @@ class Handlers:
         if spec.model not in row.models:
             problem = f"the engine {row.name} has no model {spec.model}: it has {', '.join(row.models)}"
             raise InvalidJob(problem)
-        if spec.loras:
-            problem = f"this backend has no LoRAs, {spec.loras[0].name} was asked for: leave loras empty"
-            raise InvalidJob(problem)
+        self._models.check(row, spec)
         absent = [ref for ref in asset_refs(spec) if not self._assets.has(ref)]
         if absent:
             problem = f"{len(absent)} assets of the job are not here ({absent[0].id[:12]} is one): upload them first"
@@ -174,14 +179,14 @@ def error_reply(error: WanstageError, reply_to: int = 0, job_id: str = "") -> me
 
 
 def welcome(
-    server_id: str, engines: tuple[EngineRow, ...], devices: tuple[str, ...], reply_to: int
+    server_id: str, engines: tuple[messages.EngineInfo, ...], devices: tuple[str, ...], reply_to: int
 ) -> messages.Welcome:
     """The answer to Hello."""
     return messages.Welcome(
         server_id=server_id,
         backend=f"wanstage {RELEASE}",
         minor=VERSION[1],
-        engines=tuple(messages.EngineInfo(row.name, row.models, row.tasks, row.missing) for row in engines),
+        engines=engines,
         devices=devices,
         reply_to=reply_to,
     )

@@ -46,6 +46,8 @@ class Job:
     stage_since: float = 0.0  # the server's monotonic clock
     running_since: float = 0.0
     resumed_at: int = 0  # frames that were there when this attempt began
+    stage_frames: int = 0  # frames that were there when the present stage began
+    passes: int = 1  # how often the engine goes through its stages: once a segment
 
     @property
     def ended(self) -> bool:
@@ -64,12 +66,34 @@ class Job:
         if sentence not in self.warnings and len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(sentence[:1000])
 
+    def begin_stage(self, name: str, steps: int, now: float) -> None:
+        """Book the seconds of the stage that ends, and start the next."""
+        before = self.progress.stage or "queue"
+        self.timings[before] = round(self.timings.get(before, 0.0) + now - self.stage_since, 3)
+        self.stage_since, self.stage_frames = now, self.frames_done
+        self.progress = Progress(stage=name, steps=steps)
+
     def eta_s(self, now: float) -> float | None:
-        """Seconds left at the rate of this attempt's frames; None before its first frame or when ended."""
-        made = self.frames_done - self.resumed_at
-        if self.state != "running" or made <= 0:
+        """Seconds left, guessed from this attempt; None when there is nothing to guess from.
+
+        Frames that came in earlier stages give a rate that has everything in it. Before, what is left of this pass
+        follows from the frames or steps of the present stage, and other passes take as long as this one.
+        """
+        if self.state != "running":
             return None
-        return (now - self.running_since) / made * (self.spec.frames - self.frames_done)
+        spent, left = now - self.running_since, self.spec.frames - self.frames_done
+        if self.stage_frames > self.resumed_at:
+            return spent / (self.frames_done - self.resumed_at) * left
+        rest = self._rest_of_pass(now)
+        return None if rest is None else rest + (self.passes - 1) * (spent + rest)
+
+    def _rest_of_pass(self, now: float) -> float | None:
+        made, stage = self.frames_done - self.stage_frames, now - self.stage_since
+        if made:
+            due = -(-self.spec.frames // self.passes) - self.resumed_at
+            return stage / made * max(0, due - made)
+        done, steps = self.progress.step, self.progress.steps
+        return stage / done * (steps - done) if done and steps else None
 
     def update(self, position: int, now: float, reply_to: int = 0) -> JobUpdate:
         """The message that tells a client where the job is."""

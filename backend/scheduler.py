@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import deque
@@ -13,16 +14,20 @@ from protocol.errors import InvalidJob, QuotaExceeded, UnknownJob
 from protocol.messages import Progress
 from protocol.refs import asset_refs
 from protocol.specs import JobSpec
+from wan_models.registry import EngineRow
 
 from . import worker_messages as wm
 from .frames import DiskFull, FrameStore
 from .jobs import Job
+from .models import passes
 from .store import JobStore, NotStored
 from .supervisor import Slot, Supervisor
 
 log = logging.getLogger(__name__)
 
 Clock = Callable[[], float]
+DEFAULT_GRACE_S = 5.0
+_KILLED = -9  # by signal 9, which on Linux is what happens to the largest process when memory runs out
 
 
 class Listener(Protocol):
@@ -45,11 +50,17 @@ class Scheduler:
         supervisor: Supervisor,
         *,
         max_attempts: int,
-        grace_s: float,
+        grace_s: float | None = None,
+        engines: tuple[EngineRow, ...] = (),
         clock: Clock = time.monotonic,
     ) -> None:
-        """Load what is on disk; what was running is queued again."""
+        """Load what is on disk; what was running is queued again.
+
+        ``grace_s``: seconds between a cancel and the end of a worker that does not heed it; None = as the engine's
+        row says.
+        """
         self._store, self._frames, self._supervisor = store, frames, supervisor
+        self._engines = {row.name: row for row in engines}
         self._max_attempts, self._grace_s, self._clock = max_attempts, grace_s, clock
         self._jobs: dict[str, Job] = {}
         self._queue: deque[str] = deque()
@@ -98,8 +109,12 @@ class Scheduler:
         return mine[: -limit - 1 : -1]
 
     def position(self, job: Job) -> int:
-        """1 = next; 0 = not waiting."""
-        return self._queue.index(job.job_id) + 1 if job.state == "queued" and job.job_id in self._queue else 0
+        """1 = next of those that wait for the same workers; 0 = not waiting."""
+        if job.state != "queued" or job.job_id not in self._queue:
+            return 0
+        lane = self._lane(job)
+        before = itertools.takewhile(lambda each: each != job.job_id, self._queue)
+        return 1 + sum(self._lane(self._jobs[each]) == lane for each in before)
 
     def submit(self, job_id: str, owner: str, spec: JobSpec) -> Job:
         """Put a checked spec on disk and in the queue. Raises QuotaExceeded."""
@@ -110,7 +125,7 @@ class Scheduler:
             )
             raise QuotaExceeded(problem)
         self._frames.room_for(spec)
-        job = Job(job_id, owner, spec, created=time.time(), stage_since=self._clock())
+        job = Job(job_id, owner, spec, created=time.time(), stage_since=self._clock(), passes=passes(spec))
         self._store.save(job)
         self._jobs[job_id] = job
         self._queue.append(job_id)
@@ -132,7 +147,11 @@ class Scheduler:
             for slot in self._supervisor.slots:
                 if slot.job_id == job.job_id:
                     slot.send(wm.CancelRun(job.job_id))
-                    slot.kill_at = self._clock() + self._grace_s
+                    slot.kill_at = self._clock() + self._grace(job)
+
+    def _grace(self, job: Job) -> float:
+        row = self._engines.get(job.spec.engine)
+        return self._grace_s if self._grace_s is not None else row.grace_s if row else DEFAULT_GRACE_S
 
     def remove(self, job: Job) -> None:
         """Forget an ended job and its frames. Raises InvalidJob for one that has not ended."""
@@ -149,15 +168,27 @@ class Scheduler:
         self.assign()
 
     def assign(self) -> None:
-        """Give waiting jobs to idle workers, in order; when no worker can be started, say so to every job."""
-        for slot in self._supervisor.slots:
-            if slot.state == "idle" and self._queue:
-                self._begin(self._jobs[self._queue.popleft()], slot)
-        if self._queue and all(slot.broken for slot in self._supervisor.slots):
-            problem = "no worker process can be started: 'wanstage doctor' and the worker's log say why"
-            for job_id in list(self._queue):
+        """Give waiting jobs to idle workers, in order; where no worker can be started, say so to the jobs."""
+        for job_id in list(self._queue):
+            job = self._jobs[job_id]
+            slots = [slot for slot in self._supervisor.slots if slot.on_card == self._lane(job)]
+            idle = [slot for slot in slots if slot.state == "idle"]
+            if idle:
                 self._queue.remove(job_id)
-                self._fail(self._jobs[job_id], problem, "job_failed")
+                # The one that has the model already, if there is one.
+                self._begin(job, max(idle, key=lambda slot: slot.model == job.spec.model))
+            elif all(slot.broken for slot in slots):
+                self._queue.remove(job_id)
+                problem = "no worker process can be started: 'wanstage doctor' and the worker's log say why"
+                self._fail(job, problem, "job_failed")
+
+    def _lane(self, job: Job) -> bool:
+        """Whether the job is for the workers with a graphics card: engines that use one go there, the others only
+        where there is no other worker, so that none of them waits behind a long job."""
+        row = self._engines.get(job.spec.engine)
+        if row is not None and row.on_card:
+            return any(slot.on_card for slot in self._supervisor.slots)
+        return all(slot.on_card for slot in self._supervisor.slots)
 
     def shelve(self) -> None:
         """The server stops: what runs goes back to the queue, and the attempt does not count."""
@@ -208,7 +239,7 @@ class Scheduler:
         self._stage(job, "load", 0)
         job.resumed_at = job.frames_done
         self._save(job)
-        slot.state, slot.job_id, slot.kill_at = "busy", job.job_id, None
+        slot.state, slot.job_id, slot.kill_at, slot.model = "busy", job.job_id, None, job.spec.model
         log.info("job %s: attempt %d begins at frame %d on %s", job.job_id, job.attempt, job.frames_done, slot.name)
         slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done))
 
@@ -219,11 +250,7 @@ class Scheduler:
             self._save(job)
 
     def _stage(self, job: Job, name: str, steps: int) -> None:
-        now = self._clock()
-        before = job.progress.stage or "queue"
-        job.timings[before] = round(job.timings.get(before, 0.0) + now - job.stage_since, 3)
-        job.stage_since = now
-        job.progress = Progress(stage=name, steps=steps)
+        job.begin_stage(name, steps, self._clock())
 
     def _frame(self, job: Job, slot: Slot, message: wm.FrameMade, pixels: memoryview) -> None:
         if job.state not in {"running", "cancelling"} or message.index != job.frames_done:
@@ -246,7 +273,7 @@ class Scheduler:
     def _give_up(self, job: Job, slot: Slot, problem: str, code: str) -> None:
         """End a job from this side; its frames go, to make room and because half a shot is no result."""
         slot.send(wm.CancelRun(job.job_id))
-        slot.kill_at = self._clock() + self._grace_s
+        slot.kill_at = self._clock() + self._grace(job)
         slot.job_id = "-"  # busy with nothing we want until its RunEnded comes
         self._frames.remove(job.job_id)
         job.frames_done = 0
@@ -274,7 +301,7 @@ class Scheduler:
         if job.state == "cancelling":
             self._end(job, "cancelled")
             return
-        self._retry(job, f"the worker process ended with status {status}")
+        self._retry(job, _ending(status))
 
     def _retry(self, job: Job, reason: str) -> None:
         if job.attempt >= self._max_attempts:
@@ -314,7 +341,7 @@ class Scheduler:
             self.listener.job_changed(job)
 
     def _recover(self, job: Job) -> None:
-        job.stage_since = self._clock()
+        job.stage_since, job.passes = self._clock(), passes(job.spec)
         crashed = job.state in {"loading", "running"}
         job.frames_done, job.notes = self._frames.survey(job.job_id, job.spec, check=not job.ended)
         self._jobs[job.job_id] = job
@@ -326,3 +353,12 @@ class Scheduler:
             self._end(job, "finished")
         elif crashed:
             self._retry(job, "the server ended")
+
+
+def _ending(status: int) -> str:
+    """Why a worker ended, as far as its status tells; the sentence goes on with how often."""
+    if status == wm.CARD_BROKEN:
+        return "the graphics card failed, so that the worker process had to be started again,"
+    if status == _KILLED:
+        return "the worker process ended with status -9 (killed, perhaps because the machine's memory ran out)"
+    return f"the worker process ended with status {status}"

@@ -24,6 +24,7 @@ from .frames import FrameStore
 from .handlers import Handlers, error_reply, welcome
 from .jobs import Job
 from .lifetime import ConnectionFile, Keys, Lock, reachable
+from .models import Models
 from .peers import Peer, Source
 from .scheduler import Scheduler
 from .settings import Settings
@@ -96,8 +97,14 @@ class Server:
         self._assets = AssetFolder(data / "assets")
         self._frames = FrameStore(data / "frames", settings.min_free_bytes, settings.max_disk_bytes)
         self._store = JobStore(data / "jobs.sqlite")
-        ready = tuple(row.name for row in self._engines if not row.missing)
-        fleet = Fleet(data / "assets", data / "logs", ready, threads_each(settings.workers))
+        fleet = Fleet(
+            data / "assets",
+            data / "logs",
+            tuple(row.name for row in self._engines if not row.missing and not row.on_card),
+            threads_each(len(settings.workers)),
+            tuple(row.name for row in self._engines if not row.missing and row.on_card),
+            settings.models,
+        )
         self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet)
         self._scheduler = Scheduler(
             self._store,
@@ -105,10 +112,12 @@ class Server:
             self._supervisor,
             max_attempts=settings.max_attempts,
             grace_s=settings.cancel_grace_s,
+            engines=self._engines,
             clock=self._clock,
         )
         self._scheduler.listener = self
-        self._handlers = Handlers(self._scheduler, self._assets, self._frames, self._engines)
+        self._models = Models(settings.models, self._engines)
+        self._handlers = Handlers(self._scheduler, self._assets, self._frames, self._engines, self._models)
         self._source = Source(self._scheduler.peek, self._handlers.update, self._read_frame)
 
     # ---- lifetime -----------------------------------------------------------------------------------
@@ -233,7 +242,7 @@ class Server:
         peer = Peer(identity, user, hello.session_id, self._clock())
         self._peers[identity] = peer
         log.info("hello from %s (key %s)", hello.client, user[:8])
-        peer.reply(welcome(self.server_id, self._engines, self._supervisor.devices, hello.request))
+        peer.reply(welcome(self.server_id, self._models.infos(), self._supervisor.devices, hello.request))
 
     def _prune_assets(self) -> None:
         """Now and then, forget assets that nobody has asked for in a day and no unended job names."""

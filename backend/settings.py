@@ -9,6 +9,7 @@ from pathlib import Path
 
 from protocol import limits
 from protocol.errors import WanstageError
+from wan_models.options import Options
 
 CONNECTION_VARIABLE = "WANSTAGE_CONNECTION"
 MIB = limits.MIB
@@ -20,18 +21,23 @@ class SettingsProblem(WanstageError):
 
 @dataclass(frozen=True)
 class Settings:
-    """Seconds, bytes, counts. ``min_free_bytes`` stay free on the disk; ``max_disk_bytes`` 0 = no quota."""
+    """Seconds, bytes, counts. ``min_free_bytes`` stay free on the disk; ``max_disk_bytes`` 0 = no quota.
+
+    ``workers``: a device for each worker process (cpu:N, cuda:N). ``cancel_grace_s`` None = as each engine's row says.
+    ``models``: what the video models are told; each worker gets its device in the place of the one named there.
+    """
 
     data: Path
     connection_file: Path
     bind: str = "tcp://127.0.0.1:*"
     insecure_loopback: bool = False
     idle_exit_s: float | None = None
-    workers: int = 1
+    workers: tuple[str, ...] = ("cpu:0",)
+    models: Options = field(default_factory=Options)
     test_engine: bool = False
     min_free_bytes: int = 512 * MIB
     max_disk_bytes: int = 0
-    cancel_grace_s: float = 5.0
+    cancel_grace_s: float | None = None
     max_attempts: int = 3
     client_expiry_s: float = limits.CLIENT_EXPIRY_S
     max_part_bytes: int = limits.MAX_PART_BYTES
@@ -54,15 +60,6 @@ class Settings:
         if self.insecure_loopback and not self.loopback:
             problem = f"--insecure-loopback without keys cannot serve {self.bind}: drop it, or bind tcp://127.0.0.1:*"
             raise SettingsProblem(problem)
-
-
-def parse_workers(text: str) -> int:
-    """``cpu:N`` as a number of worker processes. Raises SettingsProblem."""
-    device, _, count = text.partition(":")
-    if device != "cpu" or not (count or "1").isdigit() or not 1 <= int(count or "1") <= 64:
-        problem = f"--workers is {text}: give cpu:N with N from 1 to 64"
-        raise SettingsProblem(problem)
-    return int(count or "1")
 
 
 def default_data() -> Path:

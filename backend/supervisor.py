@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Literal
 
 import msgspec
 import zmq
+
+from wan_models.options import Options
 
 from . import worker_messages as wm
 from .zap import ZapHandler
@@ -30,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_FAILED_STARTS = 5
 FIRST_DELAY_S = 0.25
 MAX_DELAY_S = 30.0
-START_TIMEOUT_S = 120.0  # importing a large engine on a cold disk
+START_TIMEOUT_S = 300.0  # importing torch on a cold disk
 RECEIVE_HWM = 8  # frames of a fast engine wait in the worker, which then waits too, not in the server
 BATCH = 32  # messages taken from one worker before the loop looks elsewhere
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,12 +43,18 @@ Context = zmq.Context[zmq.Socket[bytes]]
 
 @dataclass(frozen=True)
 class Fleet:
-    """What every worker is told. ``log_folder`` gets one log file a slot; ``threads`` see WorkerConfig."""
+    """What every worker is told. ``log_folder`` gets one log file a slot; ``threads`` and ``options`` see WorkerConfig.
+
+    ``warm`` are engines to open before the first job; those of ``warm_on_card`` only in workers of a graphics card,
+    which open no others ahead.
+    """
 
     assets: Path
     log_folder: Path
     warm: tuple[str, ...]
     threads: int = 0
+    warm_on_card: tuple[str, ...] = ()
+    options: Options = field(default_factory=Options)
 
 
 def threads_each(workers: int, cores: int | None = None) -> int:
@@ -66,11 +74,16 @@ def bound_endpoint(socket: zmq.Socket[bytes]) -> str:
 class Slot:
     """One place for a worker process. ``job_id`` is what it works on."""
 
-    def __init__(self, name: str, context: Context, zap: ZapHandler, folder: Path, fleet: Fleet) -> None:
-        """Nothing runs until ``start``; ``folder`` is private and its path short (ipc paths end at 104 characters)."""
-        self.name = name
+    def __init__(self, device: str, context: Context, zap: ZapHandler, folder: Path, fleet: Fleet) -> None:
+        """Nothing runs until ``start``; ``folder`` is private and its path short (ipc paths end at 104 characters).
+
+        ``device`` is cpu:N or cuda:N.
+        """
+        self.device = device
+        self.name = device.replace(":", "")
         self.state: State = "off"
         self.job_id = ""
+        self.model = ""  # of the process's last job
         self.kill_at: float | None = None
         self.start_at = 0.0
         self.failed_starts = 0
@@ -79,6 +92,11 @@ class Slot:
         self._serial = 0
         self._context, self._zap, self._folder, self._fleet = context, zap, folder, fleet
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def on_card(self) -> bool:
+        """True for a worker that has a graphics card."""
+        return self.device.startswith("cuda")
 
     @property
     def pid(self) -> int:
@@ -103,15 +121,18 @@ class Slot:
         assert self._process.stdin is not None  # noqa: S101 - asked for just above; for the type checker
         # A worker that died at once shows as an exit status at the next tick.
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(msgspec.json.encode(config) + b"\n")
+            self._process.stdin.write(config.line())
             self._process.stdin.flush()
 
     def _bind(self, socket: zmq.Socket[bytes]) -> wm.WorkerConfig:
-        assets, warm, threads = str(self._fleet.assets), self._fleet.warm, self._fleet.threads
+        fleet = self._fleet
+        warm = fleet.warm_on_card if self.on_card else fleet.warm
+        options = replace(fleet.options, device=self.device if self.on_card else "cpu")
+        plain = wm.WorkerConfig("", str(fleet.assets), warm=warm, threads=fleet.threads, options=options)
         if zmq.has("ipc"):
             endpoint = f"ipc://{self._folder}/{self.name}.{self._serial}"
             socket.bind(endpoint)
-            return wm.WorkerConfig(endpoint, assets, warm=warm, threads=threads)
+            return msgspec.structs.replace(plain, endpoint=endpoint)
         server_key, server_secret = zmq.curve_keypair()
         public, secret = zmq.curve_keypair()
         domain = f"worker-{self.name}".encode()
@@ -120,9 +141,8 @@ class Slot:
         socket.curve_secretkey = server_secret
         socket.zap_domain = domain
         socket.bind("tcp://127.0.0.1:*")
-        endpoint = bound_endpoint(socket)
-        keys = (server_key.decode(), public.decode(), secret.decode())
-        return wm.WorkerConfig(endpoint, assets, *keys, warm, threads)
+        keys = {"server_key": server_key.decode(), "public": public.decode(), "secret": secret.decode()}
+        return msgspec.structs.replace(plain, endpoint=bound_endpoint(socket), **keys)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -185,22 +205,22 @@ class Slot:
         if self.socket is not None:
             self.socket.close(linger=0)
             self.socket = None
-        self.state, self.job_id, self.kill_at = "off", "", None
+        self.state, self.job_id, self.model, self.kill_at = "off", "", "", None
 
 
 class Supervisor:
     """All slots, kept running. ``lost(slot, job_id, status)`` is called after a worker ended with a job."""
 
-    def __init__(self, context: Context, zap: ZapHandler, count: int, fleet: Fleet) -> None:
-        """Starts nothing yet."""
+    def __init__(self, context: Context, zap: ZapHandler, devices: Sequence[str], fleet: Fleet) -> None:
+        """One slot a device (cpu:N, cuda:N). Starts nothing yet."""
         self._folder = Path(tempfile.mkdtemp(prefix="wanstage-"))
         fleet.log_folder.mkdir(parents=True, exist_ok=True)
-        self.slots = [Slot(f"cpu{index}", context, zap, self._folder, fleet) for index in range(count)]
+        self.slots = [Slot(device, context, zap, self._folder, fleet) for device in devices]
 
     @property
     def devices(self) -> tuple[str, ...]:
         """One name a slot."""
-        return tuple(f"cpu:{index}" for index in range(len(self.slots)))
+        return tuple(slot.device for slot in self.slots)
 
     def tick(self, now: float, lost: Callable[[Slot, str, int], None]) -> None:
         """Kill what is overdue, notice what ended, start what is due."""

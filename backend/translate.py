@@ -153,7 +153,7 @@ def _as_rgb(found: NDArray[Any], alpha: bool) -> NDArray[np.uint8]:
 
 def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
     """What the engine is asked. Raises InvalidJob when an asset is missing or damaged."""
-    sampler = spec.sampler
+    sampler, animate = spec.sampler, spec.animate
     return requests.Request(
         task=spec.task,
         model=spec.model,
@@ -167,7 +167,12 @@ def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
         image=load_image(folder, spec.image, "first image") if spec.image else None,
         last_image=load_image(folder, spec.last_image, "last image") if spec.last_image else None,
         pack=_pack(folder, spec.pack) if spec.pack else None,
-        sampler=requests.SamplerSettings(sampler.steps, sampler.guidance, sampler.guidance_low, sampler.shift),
+        sampler=requests.SamplerSettings(
+            sampler.steps, sampler.guidance, sampler.guidance_low, sampler.shift, sampler.preset
+        ),
+        loras=tuple(requests.Lora(each.name, each.weight, each.expert) for each in spec.loras),
+        animate=requests.AnimateSettings(animate.overlap, animate.match_color, animate.relight),
+        plan=spec.plan,
         previews=spec.output.previews,
     )
 
@@ -206,7 +211,8 @@ def _character(folder: AssetFolder, track: specs.CharacterTrack) -> requests.Cha
         face_box=_optional(folder, track.face_box, f"face boxes of {track.name}"),
     )
     reference = _reference(folder, track.reference, track.name) if track.reference else None
-    return requests.Character(track.index, track.name, pose, reference)
+    face = LazyMaps(folder, track.face, f"face clip of {track.name}")
+    return requests.Character(track.index, track.name, pose, reference, face)
 
 
 def _reference(folder: AssetFolder, reference: specs.Reference, name: str) -> requests.Reference:

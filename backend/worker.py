@@ -7,20 +7,20 @@ an engine computes.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 
-import msgspec
 import zmq
 
 from protocol.assets import AssetFolder
-from protocol.errors import WanstageError
+from protocol.errors import JobFailed, WanstageError
 from wan_models.engine import Engine, RequestRefused
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
 from wan_models.registry import open_engine, preload
@@ -55,6 +55,7 @@ class Worker:
         self._engines: dict[str, Engine] = {}
         self._cancelled: set[str] = set()
         self._quit = False
+        self._options, self._threads = config.options, config.threads
         _limit_threads(config.threads)
         for name in config.warm:
             self._warm(name)
@@ -79,7 +80,9 @@ class Worker:
 
     def _engine(self, name: str) -> Engine:
         if name not in self._engines:
-            self._engines[name] = open_engine(name)
+            engine = open_engine(name, self._options)
+            use_card(self._options.device, self._threads)
+            self._engines[name] = engine
         return self._engines[name]
 
     def _control(self, message: wm.ToWorker) -> None:
@@ -105,6 +108,13 @@ class Worker:
             self._outbox.settle()
             outcome, (error, code) = "failed", explain(failure)
             log.exception("job %s failed", run.job_id)
+            if card_broken(failure):
+                log.critical("the graphics card cannot be used by this process any more: it ends")
+                os._exit(wm.CARD_BROKEN)
+            if out_of_memory(failure):  # whatever the engine still holds would be missing for the next job
+                self._engines.pop(run.spec.engine, None)
+        if outcome == "failed":
+            free_card()
         self._cancelled.discard(run.job_id)
         log.info("job %s: %s after %.2f s", run.job_id, outcome, time.monotonic() - started)
         self._outbox.put(wm.RunEnded(run.job_id, outcome, error[:2000], code))
@@ -118,10 +128,15 @@ class Worker:
             raise Stopped
         self._outbox.put(wm.RunStarted(run.job_id))
         made = 0
-        for event in engine.generate(request, stop):
-            made = self._tell(run, event, made, stop)
-            if stop():
-                raise Stopped
+        events = engine.generate(request, stop)
+        try:
+            for event in events:
+                made = self._tell(run, event, made, stop)
+                if stop():
+                    raise Stopped
+        finally:
+            if isinstance(events, Generator):
+                events.close()  # now, not when the error that came is forgotten: it may hold a card's memory
         if stop():
             raise Stopped
         if made != run.spec.frames:
@@ -169,9 +184,66 @@ def explain(error: Exception) -> tuple[str, str]:
         return str(error), "invalid_job"
     if isinstance(error, WanstageError):
         return str(error), error.code
-    if isinstance(error, MemoryError):
-        return "there was not enough memory for this job: ask for a smaller picture or fewer frames", "job_failed"
+    if out_of_memory(error):
+        where = "memory" if isinstance(error, MemoryError) else "memory on the graphics card"
+        return f"there was not enough {where} for this job: ask for a smaller picture or fewer frames", "job_failed"
     return f"the engine failed ({type(error).__name__}: {error}): the worker's log has the details", "job_failed"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Python's memory, the host's as torch asks for it, or a card's; engines should have said it better."""
+    text = str(error)
+    return any(
+        (
+            isinstance(error, MemoryError),
+            type(error).__name__ == "OutOfMemoryError",  # torch's, which may not be imported here
+            isinstance(error, RuntimeError) and ("CUDA error: out of memory" in text or "DefaultCPUAllocator" in text),
+        )
+    )
+
+
+def card_broken(error: BaseException | None) -> bool:
+    """True for errors after which no call to the card works in this process (torch.AcceleratorError and its causes)."""
+    while error is not None:
+        text = str(error)
+        if isinstance(error, RuntimeError) and not out_of_memory(error) and any(each in text for each in _BROKEN):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+_BROKEN = ("CUDA error", "unspecified launch failure", "device-side assert", "CUBLAS_STATUS_", "CUDNN_STATUS_INTERNAL")
+
+
+def use_card(device: str, threads: int) -> None:
+    """Tell torch, if an engine has imported it, its share of the cores (0 = as it likes) and this worker's card.
+
+    Raises JobFailed when torch does not find the card.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "cpu":
+        return
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(device.partition(":")[2] or 0) >= count:
+        problem = (
+            f"this worker is for {device}, but PyTorch {torch.__version__} finds {count} cards that it can use: "
+            "'wanstage doctor' says more; a backend with --workers cpu:1 does without"
+        )
+        raise JobFailed(problem)
+    torch.cuda.set_device(device)
+
+
+def free_card() -> None:
+    """Give back what a failed job held: its frames are gone from the stack, so its tensors can go."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        gc.collect()
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
 
 
 def _limit_threads(count: int) -> None:
@@ -192,7 +264,7 @@ def main() -> int:
     """Entry of the process: configuration on the first line of standard input."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server will tell us
-    config = msgspec.json.decode(sys.stdin.buffer.readline(), type=wm.WorkerConfig)
+    config = wm.WorkerConfig.read(sys.stdin.buffer.readline())
     threading.Thread(target=_exit_when_orphaned, name="orphan watch", daemon=True).start()
     Worker(config).serve()
     return 0

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct, msgpack
+from msgspec import Struct, json, msgpack
 
 from protocol.specs import JobSpec
+from wan_models.options import Options
+
+CARD_BROKEN = 4  # exit status of a worker whose graphics card failed in a way that only a new process gets over
 
 
 class WorkerConfig(Struct, frozen=True):
     """First line of a worker's standard input, as JSON. Keys are Z85; empty where the link is ipc.
 
-    ``warm`` are engines to open before the first job, ``threads`` bounds OpenCV's (0 = as it likes).
+    ``warm`` are engines to open before the first job, ``threads`` bounds OpenCV's and torch's (0 = as they like).
+    ``options`` are for the engines that have some; its device is the worker's own.
     """
 
     endpoint: str
@@ -26,11 +30,21 @@ class WorkerConfig(Struct, frozen=True):
     secret: str = ""
     warm: tuple[str, ...] = ()
     threads: int = 0
+    options: Options = Options()
 
     @property
     def asset_folder(self) -> Path:
         """Where the job's assets are."""
         return Path(self.assets)
+
+    def line(self) -> bytes:
+        """What is written to the worker."""
+        return json.encode(self, enc_hook=str) + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> WorkerConfig:
+        """What was written."""
+        return json.decode(line, type=cls, dec_hook=lambda kind, value: kind(value))
 
 
 class Note(Struct, frozen=True, tag_field="type"):

@@ -126,6 +126,31 @@ class GrantCredit(Message, tag="grant_credit", frozen=True):
 # ---- backend to client ------------------------------------------------------------------------------
 
 
+class ModelInfo(Struct, frozen=True, omit_defaults=True):
+    """One model of an engine: what it can do and which numbers it takes. ``missing``: no weights, say.
+
+    A clip has ``frame_step`` * n + 1 frames, any number if ``any_frames``, at most ``max_frames`` (0 = no bound of its
+    own). Sides are multiples of ``size_step`` pixels, width x height at most ``area``; ``sizes`` are the official ones.
+    """
+
+    name: Name
+    title: Text = ""
+    tasks: tuple[Name, ...] = ()
+    fps: float = 16.0
+    sizes: tuple[tuple[Count, Count], ...] = ()
+    size_step: Count = 1
+    area: Count = 0
+    frame_step: Count = 1
+    any_frames: bool = False
+    default_frames: Count = 0
+    max_frames: Count = 0
+    segment: Count = 0
+    steps: Count = 0
+    guidance: float = 1.0
+    fast: bool = False
+    missing: tuple[Text, ...] = ()
+
+
 class EngineInfo(Struct, frozen=True, omit_defaults=True):
     """One engine the backend can run, and what it lacks (a sentence each; empty = ready)."""
 
@@ -133,6 +158,7 @@ class EngineInfo(Struct, frozen=True, omit_defaults=True):
     models: tuple[Name, ...]
     tasks: tuple[Name, ...]
     missing: tuple[Text, ...] = ()
+    details: tuple[ModelInfo, ...] = ()
 
 
 class Welcome(Message, tag="welcome", frozen=True):

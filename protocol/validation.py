@@ -18,6 +18,7 @@ from .specs import ArrayRef, CharacterTrack, DrivePack, ImageRef, JobSpec, Refer
 
 BODY_POINTS = 20
 HAND_POINTS = 21
+FACE_SIDE = 512  # pixels, of the face clip's square frames
 
 _MAPS: dict[str, tuple[str, tuple[int, ...]]] = {
     "clay": ("u1", (3,)),
@@ -145,6 +146,9 @@ def _check_pack(spec: JobSpec, pack: DrivePack) -> None:
             _refuse(f"the drive pack's {name} is {given} but the job's is {wanted}: capture the scene again")
     if spec.task in {"animate", "replace"} and not pack.characters:
         _refuse(f"the task {spec.task} needs a character in the drive pack (pack.characters): choose an armature")
+    for name in ("plate", "mask") if spec.task == "replace" else ():
+        if not getattr(pack, name):
+            _refuse(f"the task replace needs a {name} in the drive pack (pack.{name}): capture the scene for replace")
     for name, (dtype, rest) in _MAPS.items():
         _check_maps(pack, name, dtype, rest)
     if pack.camera:
@@ -155,10 +159,14 @@ def _check_pack(spec: JobSpec, pack: DrivePack) -> None:
 
 def _check_maps(pack: DrivePack, name: str, dtype: str, rest: tuple[int, ...]) -> None:
     track: tuple[ArrayRef, ...] = getattr(pack, name)
-    if track and len(track) != pack.frames:
-        _refuse(f"the job's pack.{name} has {len(track)} maps, none or one a frame ({pack.frames}) are allowed")
+    _check_length(track, f"pack.{name}", pack.frames)
     for index, each in enumerate(track):
         _check_array(each, f"pack.{name}[{index}]", dtype, (pack.height, pack.width, *rest))
+
+
+def _check_length(track: tuple[ArrayRef, ...], where: str, frames: int) -> None:
+    if track and len(track) != frames:
+        _refuse(f"the job's {where} has {len(track)} maps, none or one a frame ({frames}) are allowed")
 
 
 def _check_characters(pack: DrivePack) -> None:
@@ -176,6 +184,9 @@ def _check_character(track: CharacterTrack, where: str, frames: int) -> None:
     _check_array(track.left_hand, f"{where}.left_hand", "f4", (frames, HAND_POINTS, 5))
     _check_array(track.right_hand, f"{where}.right_hand", "f4", (frames, HAND_POINTS, 5))
     _check_array(track.face_box, f"{where}.face_box", "f4", (frames, 4))
+    _check_length(track.face, f"{where}.face", frames)
+    for index, each in enumerate(track.face):
+        _check_array(each, f"{where}.face[{index}]", "u1", (FACE_SIDE, FACE_SIDE, 3))
     if track.reference:
         _check_reference(track.reference, f"{where}.reference")
 

@@ -1,12 +1,13 @@
-"""The one interface between the backend and whatever makes frames."""
+"""The one interface between the backend and whatever makes frames. Importing it imports no numpy: a server does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .events import Event
-from .requests import Request
+if TYPE_CHECKING:
+    from .events import Event
+    from .requests import Request
 
 
 class RequestRefused(ValueError):

@@ -21,6 +21,8 @@ class EngineRow:
     """One engine: where its class is, what it can do, which modules it needs (import name, what to install).
 
     ``preload`` are modules that a worker imports before the first job, so that its first frame does not wait.
+    ``on_card``: it works on a graphics card where there is one. ``grace_s``: seconds that one of its steps may take
+    after a cancel.
     """
 
     name: str
@@ -31,6 +33,8 @@ class EngineRow:
     preload: tuple[str, ...] = ()
     testing: bool = False
     has_options: bool = False
+    on_card: bool = False
+    grace_s: float = 5.0
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -63,6 +67,8 @@ _ENGINES: tuple[EngineRow, ...] = (
         tasks=tuple(dict.fromkeys(task for row in MODELS for task in row.tasks)),
         needs=tuple((name, name) for name in ("torch", "diffusers", "transformers", "ftfy", "safetensors")),
         has_options=True,
+        on_card=True,
+        grace_s=60.0,  # a step of a 14B model at 1280x720 takes 12 s on a fast card
     ),
     EngineRow(
         name="test",

@@ -31,6 +31,7 @@ class Knobs:
     refuse: bool = False
     memory_at: int = -1
     crash_at: int = -1
+    card_at: int = -1
     note_at: int = -1
     warn: str = ""
     ignore_cancel: bool = False
@@ -105,6 +106,9 @@ def _fault(knobs: Knobs, index: int) -> None:
         raise RuntimeError(problem)
     if index == knobs.memory_at:
         raise MemoryError
+    if index == knobs.card_at:
+        problem = "CUDA error: unspecified launch failure"
+        raise RuntimeError(problem)
     if index == knobs.crash_at:
         if hasattr(signal, "SIGKILL"):
             os.kill(os.getpid(), signal.SIGKILL)

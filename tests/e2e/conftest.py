@@ -39,7 +39,8 @@ class Served:
 
     def __init__(self, data: Path, *options: str) -> None:
         """Start it and wait for the ready line."""
-        command = [sys.executable, "-m", "backend.cli", "serve", "--data", str(data), "--test-engine", *options]
+        command = [sys.executable, "-m", "backend.cli", "serve", "--data", str(data), "--test-engine"]
+        command += ["--workers", "cpu:1", *options]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         began = time.monotonic()
         self.data = data

@@ -126,6 +126,20 @@ def test_job_that_always_kills_its_worker_fails(serve: Serve, join: Join) -> Non
     seen.wait_state(after, "finished")
 
 
+def test_a_broken_card_gets_a_new_process(serve: Serve, join: Join) -> None:
+    """Frames before the fault stay; a job that always breaks the card fails with a sentence, and the next one runs."""
+    served = serve()
+    seen = join(served.connection)
+    before = served.worker().pid
+    job = seen.submit(job_spec(4, card_at=2))
+    update = seen.wait_state(job, "failed")
+    assert (update.attempt, update.progress.frames_done) == (3, 2)
+    assert "the graphics card failed" in update.error
+    after = seen.submit(job_spec(2))
+    assert seen.wait_frames(after, 2) == expected(2)
+    assert served.worker().pid != before
+
+
 def test_engine_errors_are_sentences(serve: Serve, join: Join) -> None:
     seen = join(serve().connection)
     for knobs, part, code in (

@@ -40,6 +40,8 @@ def _value(kind: Any, full: bool, name: str) -> Any:  # noqa: PLR0911 - one retu
             return (_value(kind.item_type, full, name),) * (
                 max(kind.min_length or 0, 2) if full else kind.min_length or 0
             )
+        case inspect.TupleType():
+            return tuple(_value(each, full, name) for each in kind.item_types)
         case inspect.LiteralType():
             return kind.values[-1]
         case inspect.UnionType():
@@ -73,8 +75,14 @@ def tag(cls: type[Message]) -> str:
     return str(cls.__struct_config__.tag)
 
 
-def file_of(cls: type[Message], *, full: bool, version: tuple[int, int] = (1, 0)) -> Path:
-    """Where the golden bytes of a message are."""
+def newest(cls: type[Message], *, full: bool) -> Path:
+    """The golden bytes of the last version that changed the message."""
+    minors = range(VERSION[1], -1, -1)
+    return next(path for minor in minors if (path := file_of(cls, full=full, version=(VERSION[0], minor))).exists())
+
+
+def file_of(cls: type[Message], *, full: bool, version: tuple[int, int]) -> Path:
+    """Where the golden bytes of a message are, if that version changed it."""
     return HERE / f"{tag(cls)}.{'max' if full else 'min'}.{version[0]}.{version[1]}.bin"
 
 

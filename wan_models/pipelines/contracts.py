@@ -5,7 +5,7 @@ Tensors: latents (1, z, t, h, w) float32, normalised ((mu - mean) / std); pixels
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
@@ -53,6 +53,9 @@ class VideoVae(Protocol):
     def encode(self, pixels: Tensor) -> Tensor:
         """(1, 3, T, H, W), T = 4n + 1, any device -> normalised latents float32 on the device. Uses mu itself."""
 
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        """As ``encode``, of (1, 3, 1, H, W) and then (1, 3, 4, H, W) each: the clip need never be whole in memory."""
+
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
         """Normalised latents -> pixels (1, 3, n, H, W) float32 in [-1, 1] on the device, n = 1, then 4 each:
         bit-identical to the decode of all at once.
@@ -98,6 +101,8 @@ Velocity: TypeAlias = Callable[[nn.Module, Tensor, Tensor, float], Tensor]
 
 def to_pixels(frames: NDArray[np.uint8] | Tensor) -> Tensor:
     """uint8 (T, H, W, 3) or (H, W, 3) -> float32 (1, 3, T, H, W) in [-1, 1]."""
+    if isinstance(frames, np.ndarray) and not frames.flags.writeable:
+        frames = frames.copy()  # torch warns about arrays that must not be written, as decoded assets are
     tensor = torch.as_tensor(frames)
     if tensor.ndim == 3:
         tensor = tensor[None]

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from backend import worker_messages as wm
@@ -18,6 +19,7 @@ from protocol import limits
 from protocol.errors import InvalidJob, QuotaExceeded, UnknownJob
 from protocol.messages import TERMINAL, JobState
 from protocol.specs import JobSpec, Output
+from wan_models.registry import engine_infos
 
 SPEC = JobSpec("t2v", 64, 64, 3, 16.0, engine="test", output=Output("raw"))
 FRAME = memoryview(bytes(64 * 64 * 3))
@@ -26,9 +28,9 @@ FRAME = memoryview(bytes(64 * 64 * 3))
 class FakeSlot:
     """A worker that is told things and says nothing by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_card: bool = False) -> None:
         self.state, self.job_id, self.kill_at, self.broken, self.failed_starts = "idle", "", None, False, 0
-        self.name = "fake"
+        self.name, self.on_card, self.model = "fake", on_card, ""
         self.told: list[wm.ToWorker] = []
 
     def send(self, message: wm.ToWorker) -> None:
@@ -172,3 +174,145 @@ def test_list_is_newest_first_and_limited(rig: Rig) -> None:
     for number in range(1, 4):
         rig.scheduler.submit(f"{number:032x}", "me", SPEC)
     assert [int(job.job_id, 16) for job in rig.scheduler.list("me", 2)] == [3, 2]
+
+
+# ---- workers of two kinds ---------------------------------------------------------------------------
+
+WAN = JobSpec("t2v", 832, 480, 81, 16.0, engine="wan", model="wan2.2-t2v-a14b", output=Output("raw"))
+OTHER = msgspec.structs.replace(WAN, model="wan2.2-ti2v-5b")
+LONG = JobSpec("animate", 832, 480, 300, 30.0, engine="wan", model="wan2.2-animate-14b", output=Output("raw"))
+
+
+class Studio(Rig):
+    """A scheduler with any slots and the registry's engines."""
+
+    def __init__(self, folder: Path, *slots: FakeSlot, grace_s: float | None = None) -> None:
+        self.slots = slots
+        super().__init__(folder)
+        fleet: Any = SimpleNamespace(slots=slots, tick=lambda now, lost: None)
+        self.scheduler = Scheduler(
+            self.store,
+            self.frames,
+            fleet,
+            max_attempts=3,
+            grace_s=grace_s,
+            engines=engine_infos(testing=True),
+            clock=lambda: self.now,
+        )
+        self.count = 0
+
+    def submit(self, spec: JobSpec) -> Job:
+        self.count += 1
+        return self.scheduler.submit(f"{self.count:032x}", "me", spec)
+
+    def end(self, slot: Any) -> None:
+        self.scheduler.hear(slot, wm.RunEnded(slot.job_id, "failed", "enough", "job_failed"), FRAME)
+
+
+def test_a_draft_never_waits_behind_a_video_model(tmp_path: Path) -> None:
+    card, cpu = FakeSlot(on_card=True), FakeSlot()
+    studio = Studio(tmp_path, cpu, card)
+    long, waiting = studio.submit(WAN), studio.submit(WAN)
+    draft, next_draft = studio.submit(SPEC), studio.submit(SPEC)
+    assert (card.job_id, cpu.job_id) == (long.job_id, draft.job_id)
+    assert [studio.scheduler.position(job) for job in (long, waiting, draft, next_draft)] == [0, 1, 0, 1]
+    studio.end(cpu)
+    assert cpu.job_id == next_draft.job_id
+    studio.end(cpu)
+    assert cpu.state == "idle", "the video model's second job waits for the card"
+    studio.end(card)
+    assert card.job_id == waiting.job_id
+
+
+@pytest.mark.parametrize("on_card", [False, True])
+def test_with_one_kind_of_worker_everything_runs_there(tmp_path: Path, on_card: bool) -> None:
+    slot = FakeSlot(on_card)
+    studio = Studio(tmp_path, slot)
+    jobs = [studio.submit(spec) for spec in (WAN, SPEC)]
+    assert [studio.scheduler.position(job) for job in jobs] == [0, 1]
+    studio.end(slot)
+    assert slot.job_id == jobs[1].job_id
+
+
+def test_a_worker_that_has_the_model_is_preferred(tmp_path: Path) -> None:
+    first, second = FakeSlot(on_card=True), FakeSlot(on_card=True)
+    studio = Studio(tmp_path, first, second, FakeSlot())
+    studio.submit(WAN)
+    studio.submit(OTHER)
+    studio.end(first)
+    studio.end(second)
+    again = studio.submit(OTHER)
+    assert second.job_id == again.job_id
+
+
+def test_only_jobs_for_broken_workers_fail(tmp_path: Path) -> None:
+    card, cpu = FakeSlot(on_card=True), FakeSlot()
+    card.state, card.broken = "off", True
+    studio = Studio(tmp_path, card, cpu)
+    assert studio.submit(WAN).state == "failed"
+    assert studio.submit(SPEC).state == "loading"
+
+
+@pytest.mark.parametrize(("told", "draft_s", "wan_s"), [(None, 5.0, 60.0), (1.5, 1.5, 1.5)])
+def test_a_step_of_a_video_model_gets_time_to_heed_a_cancel(
+    tmp_path: Path, told: float | None, draft_s: float, wan_s: float
+) -> None:
+    card, cpu = FakeSlot(on_card=True), FakeSlot()
+    studio = Studio(tmp_path, card, cpu, grace_s=told)
+    for spec in (WAN, SPEC):
+        studio.scheduler.cancel(studio.submit(spec))
+    assert (card.kill_at, cpu.kill_at) == (studio.now + wan_s, studio.now + draft_s)
+
+
+@pytest.mark.parametrize(
+    ("status", "part"),
+    [(wm.CARD_BROKEN, "the graphics card failed"), (-9, "memory ran out"), (1, "ended with status 1 in each of 3")],
+)
+def test_what_ended_a_worker_is_said(rig: Rig, status: int, part: str) -> None:
+    job = rig.begin()
+    for _ in range(3):
+        slot: Any = rig.slot
+        job_id = slot.job_id
+        slot.state, slot.job_id = "idle", ""
+        rig.scheduler._lost(slot, job_id, status)
+        rig.scheduler.assign()
+    assert job.state == "failed"
+    assert part in job.error
+    assert "in each of 3 attempts" in job.error
+
+
+# ---- when it will be done ---------------------------------------------------------------------------
+
+
+def test_seconds_left_follow_steps_then_frames(tmp_path: Path) -> None:
+    """A model that makes all frames at the end: the first one does not stand for the time of the others."""
+    studio = Studio(tmp_path, slot := FakeSlot(on_card=True))
+    studio.slot = slot
+    job = studio.submit(WAN)
+    studio.say(wm.RunStarted(job.job_id), wm.StageBegan(job.job_id, "denoise", 40))
+    assert job.eta_s(studio.now) is None
+    studio.now += 20
+    studio.say(wm.StepMade(job.job_id, 10, 40))
+    assert job.eta_s(studio.now) == pytest.approx(60)
+    studio.now += 60
+    studio.say(wm.StageBegan(job.job_id, "decode", 21), wm.FrameMade(job.job_id, 0))
+    studio.now += 1
+    studio.say(*(wm.FrameMade(job.job_id, index) for index in range(1, 9)))
+    assert job.eta_s(studio.now) == pytest.approx(1 / 9 * 72)
+
+
+def test_seconds_left_count_the_segments_to_come(tmp_path: Path) -> None:
+    studio = Studio(tmp_path, slot := FakeSlot(on_card=True))
+    studio.slot = slot
+    job = studio.submit(LONG)
+    assert job.passes == 4
+    studio.say(wm.RunStarted(job.job_id), wm.StageBegan(job.job_id, "denoise", 20))
+    studio.now += 10
+    studio.say(wm.StepMade(job.job_id, 10, 20))
+    assert job.eta_s(studio.now) == pytest.approx(10 + 3 * 20)
+    studio.now += 10
+    studio.say(wm.StageBegan(job.job_id, "decode", 20))
+    studio.say(*(wm.FrameMade(job.job_id, index) for index in range(75)))
+    studio.now += 5
+    studio.say(wm.StageBegan(job.job_id, "denoise", 20))
+    assert job.eta_s(studio.now) == pytest.approx(25 / 75 * 225)

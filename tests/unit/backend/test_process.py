@@ -9,20 +9,24 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 import zmq
 
 from backend import supervisor as sv
+from backend import worker_messages as wm
 from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, alone, reachable, start_time
 from backend.serve import greet
-from backend.settings import Settings, SettingsProblem, default_connection, parse_workers
+from backend.settings import Settings, SettingsProblem, default_connection
 from backend.supervisor import MAX_FAILED_STARTS, Fleet, Slot, Supervisor
 from backend.zap import ENDPOINT, ZapHandler
 from protocol import connection
+from wan_models.options import Options
 
 Context = zmq.Context[zmq.Socket[bytes]]
 
@@ -65,12 +69,7 @@ def test_only_loopback_may_be_without_keys(tmp_path: Path, bind: str, loopback: 
             settings.check()
 
 
-def test_workers_and_connection_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert parse_workers("cpu:3") == 3
-    assert parse_workers("cpu") == 1
-    for wrong in ("cuda:0", "cpu:0", "cpu:x", ""):
-        with pytest.raises(SettingsProblem, match="cpu:N"):
-            parse_workers(wrong)
+def test_connection_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANSTAGE_CONNECTION", "there.json")
     assert default_connection() == Path("there.json")
 
@@ -218,7 +217,7 @@ def test_circuit_breaker_slows_a_respawn_loop(
 
     monkeypatch.setattr(Slot, "start", dies)
     monkeypatch.setattr(Slot, "gone", lambda self: 1 if self.state == "starting" else None)
-    fleet = Supervisor(context, zap, 1, Fleet(tmp_path / "assets", tmp_path / "logs", ()))
+    fleet = Supervisor(context, zap, ("cpu:0",), Fleet(tmp_path / "assets", tmp_path / "logs", ()))
     for tick in range(600):
         fleet.tick(tick / 10, lambda *_: None)
     fleet.stop()
@@ -228,12 +227,37 @@ def test_circuit_breaker_slows_a_respawn_loop(
     assert gaps == sorted(gaps)
 
 
+def test_workers_hear_of_their_device_and_open_their_engines(
+    context: Context, zap: ZapHandler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[bytes] = []
+
+    class Process:
+        pid, stdin = 1, SimpleNamespace(write=lines.append, flush=lambda: None, close=lambda: None)
+
+        def wait(self, _: float = 0) -> int:
+            return 0
+
+    monkeypatch.setattr(Slot, "_spawn", lambda self: Process())
+    monkeypatch.setattr(Slot, "gone", lambda self: None)
+    options = Options(folders=(tmp_path / "models",), plan="swap", card_gib=24.0)
+    told = Fleet(tmp_path / "assets", tmp_path / "logs", ("draft",), 3, ("wan",), options)
+    fleet = Supervisor(context, zap, ("cuda:1", "cpu:0"), told)
+    assert fleet.devices == ("cuda:1", "cpu:0")
+    fleet.tick(0.0, lambda *_: None)
+    fleet.stop()
+    card, cpu = map(wm.WorkerConfig.read, lines)
+    assert (card.warm, card.options) == (("wan",), replace(options, device="cuda:1"))
+    assert (cpu.warm, cpu.options) == (("draft",), replace(options, device="cpu"))
+    assert card.threads == cpu.threads == 3
+
+
 def test_without_ipc_the_link_is_tcp_with_keys(
     context: Context, zap: ZapHandler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on Windows: a real worker process says ready over CURVE."""
     monkeypatch.setattr(sv.zmq, "has", lambda name: name != "ipc")
-    fleet = Supervisor(context, zap, 1, Fleet(tmp_path / "assets", tmp_path / "logs", ("test",)))
+    fleet = Supervisor(context, zap, ("cpu:0",), Fleet(tmp_path / "assets", tmp_path / "logs", ("test",)))
     fleet.tick(0.0, lambda *_: None)
     slot = fleet.slots[0]
     assert slot.socket is not None

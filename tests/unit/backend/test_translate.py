@@ -16,6 +16,7 @@ from protocol.assets import AssetFolder
 from protocol.errors import InvalidJob
 from protocol.refs import encode_array
 from tests.e2e import drive
+from wan_models import requests
 
 
 @pytest.fixture
@@ -69,6 +70,39 @@ def test_a_whole_pack_comes_through(folder: AssetFolder) -> None:
     assert reference is not None
     np.testing.assert_array_equal(reference.image, person)
     np.testing.assert_array_equal(request.pack.look, person[..., :3])
+
+
+def test_settings_of_the_video_models_come_through(folder: AssetFolder) -> None:
+    faces = [np.full((512, 512, 3), value, np.uint8) for value in (10, 20)]
+    track = specs.CharacterTrack(
+        1,
+        "Ann",
+        array(folder, np.zeros((2, 20, 5), np.float32)),
+        face=tuple(array(folder, each, "zlib") for each in faces),
+    )
+    request = to_request(
+        folder,
+        specs.JobSpec(
+            "animate",
+            64,
+            64,
+            2,
+            16.0,
+            pack=specs.DrivePack(64, 64, 2, 16.0, characters=(track,)),
+            sampler=specs.Sampler(4, 1.0, 2.0, 5.0, "fast"),
+            loras=(specs.Lora("glow", 0.5, "high"), specs.Lora("dim")),
+            animate=specs.Animate(5, True, True),
+            plan="stream",
+        ),
+    )
+    assert request.pack is not None
+    face = request.pack.characters[0].face
+    assert [int(face[index][0, 0, 0]) for index in range(len(face))] == [10, 20]
+    assert face[1].shape == (512, 512, 3)
+    assert request.sampler == requests.SamplerSettings(4, 1.0, 2.0, 5.0, "fast")
+    assert request.loras == (requests.Lora("glow", 0.5, "high"), requests.Lora("dim"))
+    assert request.animate == requests.AnimateSettings(5, True, True)
+    assert request.plan == "stream"
 
 
 def test_maps_are_read_when_asked_for(folder: AssetFolder) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ import zmq
 
 from backend import worker_messages as wm
 from backend.supervisor import bound_endpoint
-from backend.worker import Worker
+from backend.worker import Worker, card_broken, explain, free_card, out_of_memory, use_card
+from protocol.errors import JobFailed
 from protocol.specs import JobSpec, Output
+from wan_models.engine import RequestRefused
 
 WAIT_MS = 20_000
 
@@ -93,3 +97,52 @@ def test_frames_before_a_failure_arrive(boss: Boss) -> None:
     assert len(boss.until(wm.FrameMade)) == 4
     boss.run(2)
     assert boss.until(wm.RunEnded, 2)[1].outcome == "finished"
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as torch's is."""
+
+
+@pytest.mark.parametrize(
+    ("error", "memory", "broken", "part"),
+    [
+        (MemoryError(), True, False, "not enough memory for this job"),
+        (OutOfMemoryError("CUDA out of memory. Tried to"), True, False, "not enough memory on the graphics card"),
+        (RuntimeError("CUDA error: out of memory"), True, False, "not enough memory on the graphics card"),
+        (RuntimeError("CUDA error: unspecified launch failure"), False, True, "the engine failed"),
+        (RuntimeError("CUDA error: device-side assert triggered"), False, True, "the engine failed"),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False, False, "the engine failed (RuntimeError"),
+        (ValueError("CUDA error is a word here"), False, False, "the engine failed"),
+        (RequestRefused("a smaller plan is needed"), False, False, "a smaller plan is needed"),
+    ],
+)
+def test_errors_are_told_apart(error: Exception, memory: bool, broken: bool, part: str) -> None:
+    assert out_of_memory(error) is memory
+    assert card_broken(error) is broken
+    assert part in explain(error)[0]
+    later = ValueError("while cleaning up")
+    later.__cause__ = error
+    assert card_broken(later) is broken
+
+
+class Cuda(SimpleNamespace):
+    """torch as far as the worker asks it."""
+
+    def __init__(self, count: int) -> None:
+        self.did: list[object] = []
+        cuda = SimpleNamespace(is_available=lambda: count > 0, device_count=lambda: count, set_device=self.did.append)
+        super().__init__(cuda=cuda, set_num_threads=self.did.append, __version__="2.13")
+
+
+def test_torch_is_told_the_worker_s_card_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    use_card("cuda:0", 3)
+    free_card()
+    torch: Any = Cuda(2)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    use_card("cuda:1", 3)
+    assert torch.did == [3, "cuda:1"]
+    use_card("cpu", 0)
+    assert torch.did == [3, "cuda:1"]
+    with pytest.raises(JobFailed, match=r"for cuda:2, but PyTorch 2\.13 finds 2 cards"):
+        use_card("cuda:2", 0)

@@ -229,10 +229,10 @@ def test_every_asset_of_a_job_once() -> None:
     def array(number: int) -> ArrayRef:
         return ArrayRef(ref(number), "u1", (1,))
 
-    track = CharacterTrack(1, "Ann", array(5), left_hand=array(6))
+    track = CharacterTrack(1, "Ann", array(5), left_hand=array(6), face=(array(7), array(7)))
     pack = DrivePack(64, 64, 2, 16.0, characters=(track,), clay=(array(1), array(2)), mask=(array(2), array(3)))
     spec = JobSpec("animate", 64, 64, 2, 16.0, image=ImageRef(ref(9), 64, 64), pack=pack)
-    assert [int(each.id, 16) for each in asset_refs(spec)] == [9, 5, 6, 1, 2, 3]
+    assert [int(each.id, 16) for each in asset_refs(spec)] == [9, 5, 6, 7, 1, 2, 3]
     assert list(asset_refs(ref(4))) == [ref(4)]
     assert list(asset_refs("nothing")) == []
 

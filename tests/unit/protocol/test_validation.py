@@ -12,6 +12,7 @@ from protocol import codec, limits
 from protocol import messages as m
 from protocol.errors import InvalidJob, MalformedSpec, ProtocolError
 from protocol.specs import (
+    Animate,
     ArrayRef,
     AssetRef,
     Camera,
@@ -43,6 +44,7 @@ TRACK = CharacterTrack(
     left_hand=array("f4", T, 21, 5),
     face_box=array("f4", T, 4),
     reference=REFERENCE,
+    face=(array("u1", 512, 512, 3, nbytes=2000, codec="delta"),) * T,
 )
 PACK = DrivePack(
     W,
@@ -82,6 +84,10 @@ GOOD = [
     spec("i2v"),
     spec("i2v", None, image=PICTURE),
     spec("t2v", None),
+    spec("ti2v", None),
+    spec("ti2v", None, image=PICTURE, sampler=Sampler(preset="fast")),
+    spec("replace", animate=Animate(overlap=5, match_color=True, relight=True), plan="stream-fp8"),
+    track(face=()),
     spec("flf2v", last_image=PICTURE),
     pack(characters=(TRACK, msgspec.structs.replace(TRACK, index=8)), camera=None, clay=()),
     reference(source="none", body=None),
@@ -115,6 +121,12 @@ BAD = [
     (spec("replace", None), "the task replace needs a drive pack"),
     (spec("i2v", None), "the task i2v needs a first picture"),
     (spec("flf2v"), "the task flf2v needs a last picture"),
+    (spec("replace", msgspec.structs.replace(PACK, plate=())), "the task replace needs a plate in the drive pack"),
+    (spec("replace", msgspec.structs.replace(PACK, mask=())), "the task replace needs a mask in the drive pack"),
+    (spec("replace", msgspec.structs.replace(PACK, characters=())), "the task replace needs a character"),
+    (spec(plan="magic"), "the job's plan is wrong: 'magic' is not one of the values allowed"),
+    (spec(animate=Animate(overlap=3)), "the job's animate.overlap is wrong: 3 is not one of the values allowed"),  # type: ignore[arg-type]
+    (spec(sampler=Sampler(preset="slow")), "the job's sampler.preset is wrong: 'slow' is not"),  # type: ignore[arg-type]
     (pack(characters=()), "the task animate needs a character"),
     (pack(width=128), "the drive pack's width is 128 but the job's is 96"),
     (pack(frames=6), "the drive pack's frames is 6 but the job's is 5"),
@@ -133,6 +145,9 @@ BAD = [
     (track(left_hand=array("f4", T, 20, 5)), "pack.characters[0].left_hand"),
     (track(right_hand=array("f8", T, 21, 5)), "pack.characters[0].right_hand"),
     (track(face_box=array("f4", T, 5)), "pack.characters[0].face_box"),
+    (track(face=TRACK.face[:2]), "pack.characters[0].face has 2 maps, none or one a frame (5) are allowed"),
+    (track(face=(array("u1", 256, 256, 3),) * T), "pack.characters[0].face[0] is u1 (256, 256, 3), u1 (512, 512, 3)"),
+    (track(face=(array("u1", 512, 512),) * T), "pack.characters[0].face[0] is u1 (512, 512), u1 (512, 512, 3)"),
     (track(index=0), "pack.characters[0].index is wrong: expected int >= 1, got 0"),
     (track(name=""), "pack.characters[0].name is wrong"),
     (reference(body=array("f4", 20, 5)), "reference.body is f4 (20, 5)"),

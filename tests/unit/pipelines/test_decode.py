@@ -1,0 +1,89 @@
+"""The VAE in chunks gives the bits of the VAE at once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKLWan
+
+from wan_models.pipelines.decode import StreamingVae
+
+CPU = torch.device("cpu")
+MULT = [1, 1, 1, 1]
+SMALL = {"base_dim": 8, "z_dim": 16, "dim_mult": MULT, "num_res_blocks": 1}
+LARGE = {
+    "base_dim": 8, "decoder_base_dim": 8, "z_dim": 48, "dim_mult": MULT, "num_res_blocks": 1, "is_residual": True,
+    "in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16,
+    "latents_mean": [0.1] * 48, "latents_std": [0.7] * 48,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[SMALL, LARGE], ids=["wan21", "wan22"])
+def vae(request: pytest.FixtureRequest) -> AutoencoderKLWan:
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    return AutoencoderKLWan(**request.param).eval()
+
+
+def _latents(vae: AutoencoderKLWan, frames: int) -> torch.Tensor:
+    return torch.randn(1, vae.config.z_dim, frames, 4, 6, generator=torch.Generator().manual_seed(1))
+
+
+def _scaled(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+    shape = (1, -1, 1, 1, 1)
+    return latents * torch.tensor(vae.config.latents_std).view(shape) + torch.tensor(vae.config.latents_mean).view(
+        shape
+    )
+
+
+def _whole(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return vae.decode(_scaled(vae, latents), return_dict=False)[0]
+
+
+def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan) -> None:
+    latents = _latents(vae, 4)
+    chunks = list(StreamingVae(vae, CPU, torch.float32).decode(latents))
+    assert [chunk.shape[2] for chunk in chunks] == [1, 4, 4, 4]
+    assert torch.equal(torch.cat(chunks, 2), _whole(vae, latents))
+
+
+def test_encoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan) -> None:
+    ours = StreamingVae(vae, CPU, torch.float32)
+    size = 4 * ours.spatial
+    pixels = torch.rand(1, 3, 9, size, size, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    with torch.no_grad():
+        mu = vae.encode(pixels).latent_dist.mode()
+    shape = (1, -1, 1, 1, 1)
+    mean, std = (torch.tensor(each).view(shape) for each in (vae.config.latents_mean, vae.config.latents_std))
+    assert torch.equal(ours.encode(pixels), (mu - mean) / std)
+
+
+def test_a_decode_given_up_leaves_the_vae_as_it_was(vae: AutoencoderKLWan) -> None:
+    ours, latents = StreamingVae(vae, CPU, torch.float32), _latents(vae, 3)
+    before = _whole(vae, latents)
+    half_way = ours.decode(latents)
+    next(half_way)
+    other = ours.decode(latents)
+    first = next(other)
+    half_way.close()
+    assert torch.equal(torch.cat([first, *other], 2), before)
+    assert torch.equal(_whole(vae, latents), before)
+
+
+def test_no_gradients_and_the_callers_mode_is_kept(vae: AutoencoderKLWan) -> None:
+    chunks = StreamingVae(vae, CPU, torch.float32).decode(_latents(vae, 2))
+    chunk = next(chunks)
+    assert not chunk.requires_grad
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("frames", [0, 2, 4, 80])
+def test_only_clips_of_4n_plus_1_frames(vae: AutoencoderKLWan, frames: int) -> None:
+    with pytest.raises(ValueError, match=f"4n \\+ 1 frames, not {frames}"):
+        StreamingVae(vae, CPU, torch.float32).encode(torch.zeros(1, 3, frames, 32, 32))
+
+
+def test_chunks_of_another_length_are_refused(vae: AutoencoderKLWan) -> None:
+    with pytest.raises(ValueError, match="chunk 0 has 4 frames: the first must have 1, the others 4"):
+        StreamingVae(vae, CPU, torch.float32).encode_chunks([torch.zeros(1, 3, 4, 32, 32)])

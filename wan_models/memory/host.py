@@ -1,0 +1,47 @@
+"""Host memory that weights wait in: pinned where the driver allows it, so that copies run beside the work."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+_PAGE = 4096
+
+
+class HostBuffer:
+    """``nbytes`` of host memory as uint8 in ``data``; ``pinned`` says whether the card can read it by itself.
+
+    Registered with the driver rather than taken from torch's pool, which rounds up to powers of two.
+    """
+
+    def __init__(self, nbytes: int, pin: bool) -> None:
+        size = -(-nbytes // _PAGE) * _PAGE
+        whole = torch.empty(size + _PAGE, dtype=torch.uint8)
+        start = -whole.data_ptr() % _PAGE
+        self.data: Tensor = whole[start : start + nbytes]
+        self.pinned = pin and torch.cuda.is_available() and _registered(self.data.data_ptr(), size)
+        if self.pinned:
+            self._release = weakref.finalize(self, _unregister, self.data.data_ptr(), whole)
+        elif pin:
+            logger.warning("%.1f GB of host memory could not be pinned: transfers are slower", nbytes / 1e9)
+
+
+class CardBuffer:
+    """``nbytes`` of card memory as uint8 in ``data``, where there is no copy on the host."""
+
+    pinned = False
+
+    def __init__(self, nbytes: int, device: torch.device) -> None:
+        self.data: Tensor = torch.empty(nbytes, dtype=torch.uint8, device=device)
+
+
+def _registered(pointer: int, nbytes: int) -> bool:
+    return int(torch.cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0
+
+
+def _unregister(pointer: int, _memory: Tensor) -> None:
+    torch.cuda.cudart().cudaHostUnregister(pointer)

@@ -1,0 +1,259 @@
+"""Wan2.2-Animate-14B: a person of one picture moved by a character's pose and face, alone or within a plate.
+
+Follows ``wan/animate.py`` of Wan2.2, so differs from diffusers 0.42 in this: the reference is letterboxed without
+anti-aliasing, CLIP sees that letterboxed picture squashed to its square, prompts have the official defaults, the noise
+levels are the official ones, and a clip no longer than the overlap is padded to one segment. Beyond both: plates keep
+their bytes outside the mask and things in front, colours can be matched at the seams, and one segment's tensors at most
+are on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
+from wan_models.requests import DEPTH, Request
+
+from .animate_checks import check, driven, has_depth, job_loras, remarks, shot
+from .animate_forward import Guide, Network, SegmentInputs, embed_face, embed_no_face, embed_words, predict
+from .animate_inputs import AnimateInputs, Frames
+from .animate_segments import Segment, chunk_edges, condition, segments
+from .clip import texts
+from .color import match_seam
+from .compose import compose, nearer
+from .contracts import Cancelled, Parts, to_frames, to_pixels
+from .denoise import denoise, guided
+from .preview import Previews
+from .settings import Settings
+
+__all__ = ["FAMILY", "check", "generate", "job_loras"]
+
+FAMILY = "animate"
+FACE_BATCH = 8  # frames that go through the motion encoder at once, as officially
+CLIP_SIDE = 224
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass
+class _Job:
+    """What is the same in all segments. The tokens are made when the network is first there."""
+
+    parts: Parts
+    request: Request
+    settings: Settings
+    cancelled: Cancelled
+    inputs: AnimateInputs
+    noise: torch.Generator
+    texts: list[Tensor]
+    picture: Tensor
+    reference: Tensor
+    words: list[Tensor] = field(default_factory=list)
+    no_face: Tensor | None = None
+
+    @property
+    def length(self) -> int:
+        """Frames of a segment."""
+        return self.parts.row.segment
+
+
+def generate(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Iterator[Event]:
+    """Every frame once, in order; those of a segment are out before the next one is begun.
+
+    ``request`` has passed ``check``. One generator on the CPU, seeded once, makes the noise of all segments in turn.
+    """
+    for sentence in remarks(request):
+        yield Warned(sentence)
+    yield StageStarted("encode")
+    with torch.no_grad():
+        job = _open(parts, request, settings, cancelled)
+    every = list(segments(request.frames, job.length, request.animate.overlap))
+    tail: Tensor | None = None
+    for segment in every:
+        if cancelled():
+            return
+        name = f" {segment.number + 1} of {len(every)}" if len(every) > 1 else ""
+        latents = yield from _denoised(job, segment, tail, name)
+        if latents is None:
+            return
+        parts.room()
+        tail = yield from _decoded(job, segment, latents, tail, name)
+        if tail is None:
+            return
+        del latents
+        parts.room()
+
+
+def _open(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> _Job:
+    pack = shot(request)
+    inputs = AnimateInputs(pack, driven(pack), request.frames)
+    reference = to_pixels(inputs.reference())
+    words = texts(parts, settings)
+    picture = parts.clip(clip_pixels(reference[:, :, 0]))
+    noise = torch.Generator("cpu").manual_seed(request.seed)
+    return _Job(parts, request, settings, cancelled, inputs, noise, words, picture, parts.vae.encode(reference))
+
+
+def clip_pixels(pixels: Tensor) -> Tensor:
+    """CLIP's input (1, 3, 224, 224) of a picture (1, 3, H, W) in [-1, 1]: squashed whole, bicubic, as officially.
+
+    Source: ``CLIPModel.visual`` in ``wan/modules/animate/clip.py``.
+    """
+    square = functional.interpolate(pixels, size=(CLIP_SIDE, CLIP_SIDE), mode="bicubic", align_corners=False)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (CLIP_MEAN, CLIP_STD))
+    return (square * 0.5 + 0.5 - mean) / std
+
+
+def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Generator[Event, None, Tensor | None]:
+    """The segment's latents (1, z, t, h, w), without the reference's; None when cancelled."""
+    if name:
+        yield StageStarted(f"encode{name}")
+    with torch.no_grad():
+        pose, around = _encoded(job, segment, tail)
+        with job.parts.transformer() as network:
+            inputs, guides = _constants(job, network, segment, pose, around)
+    for sentence in job.inputs.sentences():
+        yield Warned(sentence)
+
+    def velocity(net: Network, latents: Tensor, timestep: Tensor, guidance: float) -> Tensor:
+        return guided(
+            lambda: predict(net, latents, timestep, inputs, guides[0]),
+            lambda: predict(net, latents, timestep, inputs, guides[1]),
+            guidance,
+            job.cancelled,
+        )
+
+    shape = (1, job.parts.vae.channels, *around.shape[2:])
+    noise = torch.randn(shape, generator=job.noise, dtype=torch.float32).to(job.parts.device)
+    yield StageStarted(f"denoise{name}", job.settings.steps)
+    previews = Previews(first=segment.first, skip=1, last=segment.first + segment.fresh - 1)
+    latents = yield from denoise(
+        job.parts,
+        velocity,
+        noise,
+        steps=job.settings.steps,
+        shift=job.settings.shift,
+        guidance=job.settings.guidance,
+        cancelled=job.cancelled,
+        previews=previews if job.request.previews else None,
+        sigmas=job.settings.sigmas,
+    )
+    return None if latents is None else latents[:, :, 1:]
+
+
+def _encoded(job: _Job, segment: Segment, tail: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Latents of the pose drawings (1, z, t, h, w), and the condition channels (1, 4 + z, t + 1, h, w)."""
+    vae, edges = job.parts.vae, chunk_edges(job.length)
+    pose = vae.encode_chunks(to_pixels(job.inputs.poses(segment.frames[first:last])) for first, last in edges)
+    around = _Surroundings(job, segment, tail)
+    video = vae.encode_chunks(around.chunk(first, last) for first, last in edges)
+    return pose, condition(job.reference, video, around.mask())
+
+
+class _Surroundings:
+    """What a segment's video is told to keep: the frames before it, then the holed plate, or in animation nothing."""
+
+    def __init__(self, job: _Job, segment: Segment, tail: Tensor | None) -> None:
+        self._job, self._segment, self._tail = job, segment, tail
+        self._holes: list[Frames] = []
+
+    def chunk(self, first: int, last: int) -> Tensor:
+        """Pixels (1, 3, n, H, W) of places [first, last); unknown ones are 0, which is grey."""
+        request, segment, step = self._job.request, self._segment, self._job.parts.vae.spatial
+        frames = segment.frames[first:last]
+        if request.task == "replace":
+            holed, holes = self._job.inputs.holed(frames)
+            pixels = to_pixels(holed)
+            self._holes.append(holes[:, ::step, ::step])  # nearest
+        else:
+            pixels = torch.zeros(1, 3, len(frames), request.height, request.width)
+            self._holes.append(np.ones((len(frames), request.height // step, request.width // step), np.uint8))
+        kept = min(segment.overlap, last) - first
+        if self._tail is not None and kept > 0:
+            pixels[:, :, :kept] = self._tail[:, :, first : first + kept]
+        return pixels
+
+    def mask(self) -> Tensor:
+        """(T, h, w): 1 where the video is kept; complete once all chunks were asked for."""
+        mask = 1.0 - torch.from_numpy(np.concatenate(self._holes)).to(torch.float32)
+        mask[: self._segment.overlap] = 1.0
+        return mask
+
+
+def _constants(
+    job: _Job, network: Network, segment: Segment, pose: Tensor, around: Tensor
+) -> tuple[SegmentInputs, list[Guide]]:
+    """What the network is told at each step of a segment: with the prompt, then, where guided, without."""
+    dtype, device, frames = job.parts.dtype, job.parts.device, segment.frames
+    if not job.words:
+        job.words = [embed_words(network, text.to(dtype), job.picture.to(dtype)) for text in job.texts]
+    side = network.motion_encoder.size
+    batches = (
+        to_pixels(job.inputs.faces(frames[first : first + FACE_BATCH], side))[0].transpose(0, 1).to(device, dtype)
+        for first in range(0, len(frames), FACE_BATCH)
+    )
+    guides = [Guide(job.words[0], embed_face(network, batches))]
+    if job.settings.guides:
+        if job.no_face is None:
+            job.no_face = embed_no_face(network, len(frames), dtype, device)
+        guides.append(Guide(job.words[1], job.no_face))
+    return SegmentInputs(around, pose.to(dtype), network.rope(around)), guides
+
+
+def _decoded(
+    job: _Job, segment: Segment, latents: Tensor, tail: Tensor | None, name: str
+) -> Generator[Event, None, Tensor | None]:
+    """Give away the new frames, a chunk at a time; return the last frames for the next segment, None when cancelled.
+
+    Stops after the clip's last frame: what pads the last segment is never decoded.
+    """
+    overlap, place, last = job.request.animate.overlap, 0, None
+    end = segment.overlap + segment.fresh
+    yield StageStarted(f"decode{name}", segment.fresh)
+    chunks: Iterator[Tensor] = job.parts.vae.decode(latents)
+    if job.request.animate.match_color and tail is not None:
+        chunks = match_seam(chunks, tail, _inside(job, segment))
+    for chunk in chunks:
+        if job.cancelled():
+            return None
+        new = chunk[:, :, max(segment.overlap - place, 0) : end - place]
+        place += chunk.shape[2]
+        kept = chunk[:, :, -overlap:].cpu()
+        last = kept if last is None else torch.cat([last, kept], dim=2)[:, :, -overlap:]
+        if new.shape[2]:
+            done = min(place, end) - segment.overlap
+            first = segment.first + done - new.shape[2]
+            yield FramesDecoded(first, _finished(job, to_frames(new), first))
+            yield StepDone(done, segment.fresh)
+        if place >= end:
+            break
+    return last
+
+
+def _inside(job: _Job, segment: Segment) -> NDArray[np.bool_] | None:
+    """Where the person is in the frames that a segment shares with the one before; None = everywhere counts."""
+    if job.request.task != "replace":
+        return None
+    return np.stack([job.inputs.mask(t) != 0 for t in segment.frames[: segment.overlap]])
+
+
+def _finished(job: _Job, frames: Frames, first: int) -> Frames:
+    """Decoded frames as they are, or in the plate."""
+    if job.request.task != "replace":
+        return frames
+    return np.stack([_placed(job, frame, first + number) for number, frame in enumerate(frames)])
+
+
+def _placed(job: _Job, frame: Frames, t: int) -> Frames:
+    pack, character = job.inputs.pack, job.inputs.character
+    before = None
+    if has_depth(pack, job.request.frames):
+        before = nearer(pack.depth[t], pack.mask[t], character.index, character.pose.body[t, :, DEPTH])
+    return compose(frame, job.inputs.plate(t), job.inputs.mask(t) != 0, before)

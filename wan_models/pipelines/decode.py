@@ -1,0 +1,94 @@
+"""The Wan VAEs in causal chunks: 1 frame, then 4 at a time, each ready before the next is begun.
+
+Every convolution of these VAEs looks backwards in time only, and diffusers' ``AutoencoderKLWan`` already works in such
+chunks inside, but keeps all frames until the last is done. Here each chunk is given away at once, so that one chunk's
+activations, the convolutions' caches and the small latents are all that is on the device. The result has the same bits
+as the whole ``decode`` and ``encode`` (tests/unit/pipelines/test_decode.py), of Wan2.1's VAE (16 channels, stride 8)
+and Wan2.2's (48 channels, stride 16, 2 x 2 pixels folded into channels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import torch
+from diffusers.models.autoencoders import autoencoder_kl_wan
+from torch import Tensor, nn
+
+_wan: Any = autoencoder_kl_wan  # diffusers' functions have no annotations
+
+STRIDE = 4
+"""Frames a latent frame, after the first, which holds one."""
+
+
+def latent_frames(frames: int) -> int:
+    """How many latent frames a clip of 4n + 1 frames has. Raises ValueError for another count."""
+    if frames < 1 or (frames - 1) % STRIDE:
+        problem = f"the VAE takes {STRIDE}n + 1 frames, not {frames}: pad the clip or cut it"
+        raise ValueError(problem)
+    return (frames - 1) // STRIDE + 1
+
+
+class StreamingVae:
+    """Chunked encode and decode of an ``AutoencoderKLWan``; see ``contracts.VideoVae``.
+
+    Each call has caches of its own and leaves nothing in the module, so a decode may be given up half-way, and two may
+    be under way at once.
+    """
+
+    def __init__(self, vae: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+        """``vae``: an ``AutoencoderKLWan`` in evaluation mode. ``dtype`` is the one that its weights have on
+        ``device``; the official code uses float32.
+        """
+        self._vae: Any = vae
+        config: Any = vae.config
+        self._device = device
+        self._dtype = dtype
+        self.spatial: int = config.scale_factor_spatial
+        self.channels: int = config.z_dim
+        self._patch: int = config.patch_size or 1
+        shape = (1, self.channels, 1, 1, 1)
+        self._mean = torch.tensor(config.latents_mean, dtype=torch.float32, device=device).view(shape)
+        self._std = torch.tensor(config.latents_std, dtype=torch.float32, device=device).view(shape)
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """(1, 3, T, H, W) in [-1, 1], T = 4n + 1, any device -> normalised latents float32 on the device."""
+        count = latent_frames(pixels.shape[2])
+        edges = [0, *(1 + STRIDE * index for index in range(count))]
+        return self.encode_chunks(pixels[:, :, first:last] for first, last in pairwise(edges))
+
+    @torch.no_grad()
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        """As ``encode``, of (1, 3, 1, H, W) and then (1, 3, 4, H, W) each, so that the clip need never be whole."""
+        caches = _caches(self._vae.encoder)
+        encoded = []
+        for index, chunk in enumerate(chunks):
+            if chunk.shape[2] != (STRIDE if index else 1):
+                problem = f"chunk {index} has {chunk.shape[2]} frames: the first must have 1, the others {STRIDE}"
+                raise ValueError(problem)
+            pixels = _wan.patchify(chunk.to(self._device, self._dtype), self._patch)
+            encoded.append(self._vae.encoder(pixels, feat_cache=caches, feat_idx=[0]))
+        if not encoded:
+            problem = "there is nothing to encode: give at least one frame"
+            raise ValueError(problem)
+        # The last convolution sees one point in time only; of all at once it rounds as diffusers does.
+        mu: Tensor = self._vae.quant_conv(torch.cat(encoded, 2)).chunk(2, dim=1)[0]
+        return (mu.float() - self._mean) / self._std
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+        """Normalised latents (1, z, t, h, w) -> pixels (1, 3, n, H, W) float32 in [-1, 1], n = 1, then 4 each."""
+        scaled = latents.to(self._device, torch.float32) * self._std + self._mean
+        codes = self._vae.post_quant_conv(scaled.to(self._dtype))
+        caches = _caches(self._vae.decoder)
+        for index in range(codes.shape[2]):
+            code = codes[:, :, index : index + 1]
+            chunk = self._vae.decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            yield _wan.unpatchify(chunk, self._patch).clamp(-1.0, 1.0).float()
+
+
+def _caches(module: nn.Module) -> list[Tensor | str | None]:
+    """One empty place for each causal convolution, as ``AutoencoderKLWan.clear_cache`` makes them."""
+    return [None] * sum(isinstance(each, _wan.WanCausalConv3d) for each in module.modules())
