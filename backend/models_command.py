@@ -122,14 +122,18 @@ def _list(told: argparse.Namespace) -> int:
             _line("model", **msgspec.to_builtins(each))
         return 0
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "here", "layout", "GB", "licence", "where", box=None, pad_edge=False, highlight=False)
+    heads = (Column("name", no_wrap=True), "here", "layout", Column("GB", justify="right"), "licence",
+             Column("where", overflow="fold"))  # fmt: skip
+    table = Table(*heads, box=None, pad_edge=False, highlight=False)
     for each in entries:
-        size = f"{each.nbytes / 1e9:.1f}" if each.folder else f"about {each.expected / 1e9:.0f}"
+        size = (
+            f"{each.nbytes / 1e9:.{1 if each.nbytes > 1e8 else 3}f}" if each.folder else f"~{each.expected / 1e9:.0f}"
+        )
         where = each.folder or ("incomplete" if "not whole" in each.problem else "")
         table.add_row(each.name, "yes" if each.folder else "no", each.layout, size, each.licence, where)
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
     for each in entries:
         if "not whole" in each.problem:
             sys.stdout.write(f"{each.problem}\n")
