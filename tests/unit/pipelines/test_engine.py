@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from wan_models.engine import RequestRefused
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
 from wan_models.options import Options
 from wan_models.pipelines import clip
 from wan_models.pipelines.engine import DidNotFit, WanEngine
+from wan_models.registry import model_row
 from wan_models.requests import Lora, Request, SamplerSettings
 from wan_models.weights.tiny import make_tiny
 
@@ -186,6 +189,61 @@ def test_memory_that_runs_out_is_one_sentence(
         "choose the plan swap, or a smaller size or fewer frames"
     )
     assert engine._opened is None
+    assert len(_frames(_events(engine, T2V))) == 9
+
+
+@pytest.fixture(scope="module")
+def loras(folder: Path) -> Iterator[None]:
+    """LoRAs in the models' folder, one of them for another network."""
+    where = folder / "loras"
+    where.mkdir()
+    names = ("soft", "wan2.2-t2v-lightx2v-4step-high", "wan2.2-t2v-lightx2v-4step-low")
+    for number, name in enumerate(names):
+        save_file(_lora(64, number), str(where / f"{name}.safetensors"))
+    save_file(_lora(80, 9), str(where / "other.safetensors"))
+    yield
+    shutil.rmtree(where)
+
+
+def _lora(width: int, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    key = "transformer.blocks.{}.attn1.to_q.lora_{}.weight"
+    shapes = {"A": (4, width), "B": (width, 4)}
+    return {
+        key.format(block, which): torch.randn(shape, generator=generator) * 0.5
+        for block in range(2)
+        for which, shape in shapes.items()
+    }
+
+
+@pytest.mark.usefixtures("loras")
+def test_loras_come_and_go_without_opening_the_model_again(engine: WanEngine) -> None:
+    plain = _frames(_events(engine, T2V))
+    kept = engine._opened
+    soft = _frames(_events(engine, replace(T2V, loras=(Lora("soft"),))))
+    high = _frames(_events(engine, replace(T2V, loras=(Lora("soft", expert="high"),))))
+    assert not np.array_equal(plain, soft)
+    assert not np.array_equal(high, soft)
+    assert np.array_equal(plain, _frames(_events(engine, T2V)))
+    assert engine._opened is kept
+
+
+@pytest.mark.usefixtures("loras")
+def test_the_fast_preset_is_four_steps_with_its_loras(engine: WanEngine) -> None:
+    events = _events(engine, replace(T2V, sampler=SamplerSettings(preset="fast")))
+    assert sum(isinstance(event, StepDone) and event.steps == 4 for event in events) == 4
+    asked = engine._loras(model_row(T2V.model), replace(T2V, sampler=SamplerSettings(preset="fast")))
+    assert [(path.stem[-4:], weight, expert) for path, weight, expert in asked] == [
+        ("high", 1.0, "high"),
+        ("-low", 1.0, "low"),
+    ]
+
+
+@pytest.mark.usefixtures("loras")
+def test_a_lora_of_another_model_is_refused(engine: WanEngine) -> None:
+    with pytest.raises(RequestRefused, match="other") as refused:
+        _events(engine, replace(T2V, loras=(Lora("other"),)))
+    assert "\n" not in str(refused.value)
     assert len(_frames(_events(engine, T2V))) == 9
 
 
