@@ -107,6 +107,14 @@ def test_poses_are_the_official_drawings() -> None:
         assert np.array_equal(picture, draw_pose(body[t], height=HEIGHT, width=WIDTH))
 
 
+def test_what_is_behind_the_camera_is_not_drawn() -> None:
+    track = body_track(1)
+    track[0, 3:5, STATE] = BEHIND, MISSING
+    made = _inputs(_with(shot(1), pose=PoseTrack(track)), 1).poses([0])[0]
+    track[0, 3:5, SCORE] = 0.0
+    assert np.array_equal(made, draw_pose(track[0], height=HEIGHT, width=WIDTH))
+
+
 def test_backgrounds_are_black_in_the_widened_mask_only() -> None:
     holed, masks = _inputs(shot(3), 3).holed([1, 2])
     for picture, inside, t in zip(holed, masks, (1, 2), strict=True):
