@@ -97,7 +97,7 @@ def move_buffers(module: nn.Module, device: torch.device) -> None:
     """Buffers that no checkpoint holds follow the weights."""
     for owner in module.modules():
         for name, buffer in owner._buffers.items():
-            if buffer is not None:
+            if buffer is not None and not buffer.is_meta:
                 owner._buffers[name] = buffer.to(device)
 
 

@@ -1,4 +1,4 @@
-"""What memory is free here, and the plan for it."""
+"""What memory is free here, and how large a checkpoint's networks really are."""
 
 from __future__ import annotations
 
@@ -15,30 +15,14 @@ from wan_models.pipelines.contracts import Checkpoint
 from wan_models.rows import ModelRow, PartName
 
 from .load import build
-from .plan import Free, Plan, choose
+from .plan import Free
 
 GIB = 2**30
+if sys.platform == "linux":  # torch reads it before its first allocation: plans leave little room for fragments
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 _CGROUP = Path("/sys/fs/cgroup")
 _HOST_SHARE = 0.9
 """Of the free host memory plans use this much at most."""
-
-
-def plan_for(checkpoint: Checkpoint, *, width: int, height: int, frames: int, options: Options, wanted: str) -> Plan:
-    """The plan for a job on this machine: ``wanted``, or the owner's, or the fastest that fits.
-
-    Raises RequestRefused if it does not fit. On the CPU the card is the host.
-    """
-    found = free(options)
-    return choose(
-        actual_row(checkpoint),
-        width=width,
-        height=height,
-        frames=frames,
-        free_card=found.card,
-        free_host=found.host,
-        pinnable=found.pinnable,
-        wanted=options.plan if wanted == "auto" else wanted,
-    )
 
 
 def actual_row(checkpoint: Checkpoint) -> ModelRow:
@@ -63,7 +47,11 @@ def free(options: Options) -> Free:
         host = min(host, int(options.host_gib * GIB))
     card = free_card(options.device) if options.device.startswith("cuda") else host
     if options.card_gib is not None:
-        card = min(card, int(options.card_gib * GIB))
+        allowed = int(options.card_gib * GIB)
+        card = min(card, allowed)
+        if options.device.startswith("cuda"):  # and no more than that will be given
+            total = torch.cuda.get_device_properties(options.device).total_memory
+            torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), options.device)
     return Free(card, host, int(host * pinnable_share()))
 
 

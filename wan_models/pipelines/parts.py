@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
 from wan_models.loras import LoraWeights, attached, read_lora
 from wan_models.memory.load import build
 from wan_models.memory.place import Placed, Target, place_encoder, place_transformer, place_whole
 from wan_models.memory.plan import Plan
+from wan_models.memory.report import Report
 from wan_models.rows import ModelRow, PartName
 
 from .contracts import Checkpoint, Expert, VideoVae
@@ -56,6 +59,8 @@ class OpenParts:
         self._checkpoint = checkpoint
         self._cache = cache
         self._placed: dict[PartName, Placed] = {}
+        attention = use_attention(device)
+        self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention, compiled=compiling())
         self._loras: list[tuple[LoraWeights, float, str]] = []
         self._read: dict[Path, LoraWeights] = {}
         self._attached: dict[PartName, ExitStack] = {}
@@ -115,6 +120,7 @@ class OpenParts:
                 wanted = [(lora, weight) for lora, weight, whose in self._loras if whose in ("both", expert)]
                 self._attached[part] = ExitStack()
                 self._attached[part].enter_context(attached(module, wanted, resident=self.plan.resident_blocks is None))
+                (compile_blocks if compiling() and not wanted else uncompile_blocks)(module)
             yield module
 
     def room(self) -> None:
@@ -128,14 +134,18 @@ class OpenParts:
             self._done(part, keep=False)
 
     @contextmanager
-    def _at_work(self, part: PartName) -> Iterator[nn.Module]:
-        """The network, on the card within the block; others leave it first where the plan has one at a time."""
+    def _at_work(self, part: PartName, work: str = "") -> Iterator[nn.Module]:
+        """The network, on the card within the block; others leave it first where the plan has one at a time.
+
+        ``work`` names what it does in reports.
+        """
         if not self.plan.together:
             self._leave(part)
         placed = self._placed.get(part) or self._load(part)
         if placed.bind():
             logger.info("%s of %s is on %s", part, self.row.name, self.device)
-        yield placed.module
+        with self._report.working(work or part):
+            yield placed.module
 
     def _leave(self, part: PartName) -> None:
         moved = [other for other, placed in self._placed.items() if other != part and placed.release()]
@@ -186,27 +196,26 @@ class _Vae:
         self.channels = int(config.get("z_dim", 16))
 
     def encode(self, pixels: Tensor) -> Tensor:
-        with self._open() as vae:
+        with self._open("vae encode") as vae:
             return vae.encode(pixels)
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
-        with self._open() as vae:
+        with self._open("vae encode") as vae:
             return vae.encode_chunks(chunks)
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
-        with self._open() as vae:
+        with self._open("vae") as vae:
             chunks = iter(vae.decode(latents))
-        while True:
-            with self._open():  # another network may have worked since the last chunk
-                chunk = next(chunks, None)
-            if chunk is None:
-                return
+        for _ in range(latents.shape[2]):
+            with self._open("vae decode"):  # another network may have worked since the last chunk
+                chunk = next(chunks)
+            self._parts._report.look(chunk)
             yield chunk
 
     @contextmanager
-    def _open(self) -> Iterator[VideoVae]:
+    def _open(self, work: str) -> Iterator[VideoVae]:
         parts = self._parts
-        with parts._at_work("vae") as module:
+        with parts._at_work("vae", work) as module:
             vae: VideoVae = StreamingVae(module, parts.device, parts._vae_dtype)
             yield TiledVae(vae, parts.plan.vae_tile) if parts.plan.vae_tile else vae
 
