@@ -17,7 +17,14 @@ NEGATIVE = (
 ANIMATE_PROMPT = "视频中的人在做动作"
 """Animate's fixed prompt (``wan/configs/wan_animate_14B.py``)."""
 ANIMATE2_PROMPT = "人物动作的参考视频"
-"""Animate-2's text for the driving video, built into diffusers' blocks."""
+"""Animate-2's text for the driving video (``infer/wan_animate_2_demo.py``, and built into diffusers' blocks)."""
+ANIMATE2_CAPTION = "static background."
+"""Animate-2's prompt where the user gives none (``input_prompts`` in ``infer/wan_animate_2.yaml``)."""
+ANIMATE2_NEGATIVE = (
+    "过曝，静态，细节模糊不清，字幕，静止，整体发灰，最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，"
+    "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，三条腿"
+)
+"""Animate-2's own negative prompt (``pipelines/wan_animate_2_pipeline.py``)."""
 
 _720P = 1280 * 720
 _480 = ((832, 480), (480, 832))
@@ -127,16 +134,20 @@ MODELS: tuple[ModelRow, ...] = (
         name="wan2.2-animate-2-14b", title="Wan2.2 Animate 2 14B", family="animate2", tasks=("animate",),
         repo="Wan-AI/Wan2.2-Animate-2-14B-Diffusers",
         parts={"text_encoder": _T5, "image_encoder": _CLIP, "vae": _VAE21, "transformer": _ANIMATE2},
-        fps=24, sizes=((800, 640), (640, 800), *_480, *_720), area=_720P, size_step=16, default_frames=81,
-        max_frames=3000, any_frames=True, segment=81, steps=40, guidance=3.0, shift=5.0, prompt=ANIMATE2_PROMPT,
-        negative_prompt=NEGATIVE,
+        fps=24, sizes=(*_480, (800, 640), (640, 800), *_720), area=_720P, size_step=16, default_frames=81,
+        max_frames=3000, any_frames=True, segment=81, steps=40, guidance=3.0, shift=5.0, prompt=ANIMATE2_CAPTION,
+        negative_prompt=ANIMATE2_NEGATIVE,
+        extras={"sampler": "dpm++", "seed_frame_bias": 0.0, "driving_prompt": ANIMATE2_PROMPT},
     ),
     ModelRow(
         name="wan2.2-animate-2-14b-distilled", title="Wan2.2 Animate 2 14B, distilled", family="animate2",
         tasks=("animate",), repo="Wan-AI/Wan2.2-Animate-2-14B-Distilled-Diffusers",
         parts={"text_encoder": _T5, "image_encoder": _CLIP, "vae": _VAE21, "transformer": _ANIMATE2},
-        fps=24, sizes=((800, 640), (640, 800), *_480, *_720), area=_720P, size_step=16, default_frames=81,
-        max_frames=3000, any_frames=True, segment=81, steps=10, guidance=1.0, shift=5.0, prompt=ANIMATE2_PROMPT,
-        negative_prompt=NEGATIVE, extras={"distilled": True},
+        fps=24, sizes=(*_480, (800, 640), (640, 800), *_720), area=_720P, size_step=16, default_frames=81,
+        max_frames=3000, any_frames=True, segment=81, steps=10, guidance=1.0, shift=5.0, prompt=ANIMATE2_CAPTION,
+        negative_prompt=ANIMATE2_NEGATIVE,
+        extras={
+            "distilled": True, "sampler": "euler", "seed_frame_bias": -1.3, "driving_prompt": ANIMATE2_PROMPT,
+        },
     ),
 )  # fmt: skip
