@@ -31,7 +31,7 @@ from wan_models.control.skeleton import draw_pose
 from wan_models.engine import RequestRefused
 from wan_models.pipelines.animate_checks import check, driven
 from wan_models.pipelines.animate_inputs import AnimateInputs, LastValid, head_box, letterbox, neutral_face, spans
-from wan_models.pipelines.animate_segments import chunk_edges, ping_pong, segments
+from wan_models.pipelines.animate_segments import ping_pong, segments
 from wan_models.pipelines.color import ColorMatch
 from wan_models.pipelines.compose import compose, nearer
 from wan_models.requests import BEHIND, BODY_POINTS, MISSING, SCORE, STATE, Character, DrivePack, PoseTrack, Reference
@@ -69,11 +69,6 @@ def test_as_many_segments_as_officially(frames: int, one: int, five: int) -> Non
 def test_segments_that_cannot_be(count: int, length: int, overlap: int) -> None:
     with pytest.raises(ValueError, match="4n \\+ 1"):
         list(segments(count, length, overlap))
-
-
-def test_chunks_are_the_vaes() -> None:
-    assert chunk_edges(9) == [(0, 1), (1, 5), (5, 9)]
-    assert chunk_edges(1) == [(0, 1)]
 
 
 def test_last_valid_first_then_the_next() -> None:
