@@ -123,6 +123,7 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
                 inputs, guides = _constants(job, network, segment, pose, around)
     except JobCancelled:
         return None
+    job.parts.room()
     for sentence in job.inputs.sentences():
         yield Warned(sentence)
 

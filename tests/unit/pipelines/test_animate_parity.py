@@ -269,7 +269,7 @@ def test_every_input_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         replace(pack, mask=Counted(9, lambda t: mask(t + 4))),
     ]
     first, *others = [_ours(parts, request(each, 9, "replace"), monkeypatch) for each in (pack, *changed)]
-    assert [round(float(np.abs(each - first).max()), 3) > 0.001 for each in others] == [True] * 5
+    assert min(float(np.abs(each - first).max()) for each in others) > 1e-3 * first.std()
 
 
 def test_clip_sees_the_letterboxed_picture_squashed() -> None:
