@@ -174,7 +174,7 @@ def _end_of(update: JobUpdate, clock: Clock, frames: int) -> dict[str, Any] | No
     """The figures, if the job has ended."""
     if update.state in ("failed", "cancelled"):
         return {**clock.figures(), "error": update.error or update.state}
-    if update.state == "done" and clock.count >= frames:
+    if update.state == "finished" and clock.count >= frames:
         return {**clock.figures(), "seconds_by_backend": update.timings, "warnings": list(update.warnings)}
     return None
 

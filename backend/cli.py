@@ -1,4 +1,4 @@
-"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | doctor``.
+"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | doctor | models | plan | bench``
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
@@ -15,6 +15,7 @@ from typing import get_args
 from protocol.errors import ConnectionProblem, WanstageError
 from protocol.specs import PlanName
 
+from . import bench_command, models_command, plan_command
 from .settings import MIB, Settings, default_connection, default_data
 
 EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -149,16 +150,32 @@ def _add_client(
     return parser
 
 
+def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from .jobfile import EXAMPLE
+
+    submit = _add_client(commands, "submit", "run a bundle (zip) or a job spec (json)")
+    submit.formatter_class, submit.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLE
+    submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
+    submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
+    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
+    submit.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a field of the job, for example seed=7 or sampler.steps=20; may be given again",
+    )
+    submit.add_argument("--image", type=Path, metavar="FILE", help="the first picture (i2v, flf2v, ti2v)")
+    submit.add_argument("--last-image", type=Path, metavar="FILE", help="the last picture (flf2v)")
+
+
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog="wanstage", description="Turns rigged previz into finished shots.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands)
-    submit = _add_client(commands, "submit", "run a bundle (zip) or a job spec (json)")
-    submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
-    submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
-    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
-    submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
+    _add_submit(commands)
     jobs = _add_client(commands, "jobs", "list the jobs of this key, newest first")
     jobs.add_argument("--limit", type=int, default=20)
     for name, text in (
@@ -176,6 +193,8 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--data", type=Path, metavar="DIR")
     doctor.set_defaults(run=_doctor)
+    for add_parser in (models_command.add_parser, plan_command.add_parser, bench_command.add_parser):
+        add_parser(commands)
     return top
 
 

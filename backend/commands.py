@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from protocol import connection
-from protocol.assets import AssetFolder, AssetSource
-from protocol.bundle import read_bundle
 from protocol.client import Client, new_id
-from protocol.errors import ConnectionProblem, InvalidJob, UnknownJob
+from protocol.errors import ConnectionProblem, UnknownJob
 from protocol.events import (
     ClientEvent,
     Disconnected,
@@ -26,9 +23,8 @@ from protocol.events import (
     UploadProgress,
 )
 from protocol.messages import TERMINAL, JobUpdate
-from protocol.specs import JobSpec
-from protocol.validation import parse_spec
 
+from .jobfile import opened
 from .report import Reporter, make_reporter
 from .settings import default_connection
 from .takes import TakeFolder
@@ -38,7 +34,13 @@ EXIT_JOB = 1
 
 def submit(told: argparse.Namespace) -> int:
     """Upload and queue a job; with ``--out``, follow it to its end."""
-    with _opened(told.what, told.assets) as (spec, assets), _client(told) as client, make_reporter(told.json) as report:
+    named = {"image": told.image, "last_image": told.last_image}
+    pictures = {field: path for field, path in named.items() if path}
+    with (
+        opened(told.what, told.assets, told.set, pictures) as (spec, assets),
+        _client(told) as client,
+        make_reporter(told.json) as report,
+    ):
         job_id = new_id()
         client.submit(job_id, spec, assets)
         update = _until_submitted(client, job_id, report, told.timeout)
@@ -228,17 +230,3 @@ def _finish(update: JobUpdate, take: TakeFolder | None, report: Reporter, movie:
         message=message,
     )
     return 0 if state == "finished" else EXIT_JOB
-
-
-@contextlib.contextmanager
-def _opened(path: Path, assets: Path | None) -> Iterator[tuple[JobSpec, AssetSource]]:
-    """The spec of a bundle or of a JSON file, and where its assets are read. Raises InvalidJob."""
-    if not path.is_file():
-        problem = f"there is no file {path}: give a bundle (.zip) or a job spec (.json)"
-        raise InvalidJob(problem)
-    if path.suffix == ".json":
-        yield parse_spec(path.read_bytes()), AssetFolder(assets or path.parent / "assets")
-        return
-    with tempfile.TemporaryDirectory(prefix="wanstage-bundle-") as folder:
-        unpacked = AssetFolder(folder)
-        yield read_bundle(path, unpacked), unpacked

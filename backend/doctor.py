@@ -11,9 +11,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import zmq
@@ -24,15 +26,32 @@ from protocol.errors import JobFailed, WanstageError
 from protocol.events import FrameArrived, JobChanged, RequestFailed
 from protocol.limits import MIB
 from protocol.specs import JobSpec, Output
+from wan_models import store
+from wan_models.models import MODELS
+from wan_models.options import Options
 from wan_models.registry import engine_infos
 
 from .commands import connected
+from .devices import cards
 from .supervisor import ROOT
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("wanstage", "pyzmq", "msgspec", "numpy", "opencv-contrib-python", "scipy", "av", "mediapipe", "torch")
-START_WITHIN_S, TRIP_WITHIN_S = 20.0, 30.0
+WAN_PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "safetensors", "gguf", "huggingface_hub")
+PACKAGES = ("wanstage", "pyzmq", "msgspec", "numpy", "opencv-contrib-python", "scipy", "av", "mediapipe", *WAN_PACKAGES)
+START_WITHIN_S, TRIP_WITHIN_S, TORCH_WITHIN_S = 20.0, 30.0, 120.0
+_ASK_TORCH = """
+import json, torch
+cards = []
+for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+    free, total = torch.cuda.mem_get_info(index)
+    name = torch.cuda.get_device_name(index)
+    cards.append({"device": f"cuda:{index}", "name": name, "total_mib": total >> 20, "free_mib": free >> 20})
+print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda or "", "cards": cards}))
+"""
 
 
 def doctor(as_json: bool, data: Path) -> int:
@@ -63,7 +82,27 @@ def facts(data: Path) -> dict[str, Any]:
         "disk_free_mib": shutil.disk_usage(place).free // MIB,
         "packages": {name: _version(name) for name in PACKAGES},
         "engines": {row.name: list(row.missing) for row in engine_infos()},
+        "cards": [asdict(card) for card in cards()],
+        "torch": torch_facts(),
+        "models": {row.name: store.installed(row, Options()) for row in MODELS},
     }
+
+
+def torch_facts() -> dict[str, Any]:
+    """What torch finds, asked in a process of its own: ``version``, ``cuda``, ``cards``; empty when not installed."""
+    if find_spec("torch") is None:
+        return {}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=TORCH_WITHIN_S, check=True
+        )
+        found: dict[str, Any] = msgspec.json.decode(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        said = str(error.stderr).strip().splitlines()
+        return {"error": said[-1] if said else f"torch ended its process with status {error.returncode}"}
+    except (OSError, subprocess.TimeoutExpired, msgspec.DecodeError, IndexError) as error:
+        return {"error": f"torch did not answer: {error}"}
+    return found
 
 
 def _version(package: str) -> str:
@@ -148,6 +187,7 @@ def _show(found: dict[str, Any]) -> None:
         console.print(f"  {name:24} {release or '[dim]not installed[/]'}")
     for name, missing in found["engines"].items():
         console.print(f"engine {name:7} {'; '.join(missing) if missing else '[green]ready[/]'}")
+    _show_models(console, found)
     trip = found["round_trip"]
     if trip["ok"]:
         console.print(
@@ -156,3 +196,25 @@ def _show(found: dict[str, Any]) -> None:
         )
     else:
         console.print(f"round trip     [red]failed[/]: {trip['error']}")
+
+
+def _show_models(console: Console, found: dict[str, Any]) -> None:
+    torch = found["torch"]
+    if torch.get("error"):
+        console.print(f"torch          [red]broken[/]: {torch['error']}", markup=True)
+    elif torch:
+        console.print(f"torch          {torch['version']}, CUDA {torch['cuda'] or 'none'}")
+    seen = torch.get("cards", [])
+    for card in seen:
+        memory = f"{card['free_mib'] / 1024:.1f} of {card['total_mib'] / 1024:.1f} GiB free"
+        console.print(f"card {card['device']:9} {card['name']}, {memory}")
+    if found["cards"] and not seen:
+        names = ", ".join(card["name"] for card in found["cards"])
+        console.print(
+            f"card           [red]not usable[/]: {names}; this torch is not built for it, or is not installed"
+        )
+    for name, missing in found["models"].items():
+        absent = missing.startswith("there are no weights")
+        text = f"not installed (wanstage models pull {name})" if absent else missing or "installed"
+        line = f"model {name:32}{text}"
+        console.print(line, style="dim" if missing else None, markup=False, soft_wrap=True)

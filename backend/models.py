@@ -92,14 +92,19 @@ class Models:
             raise InvalidJob(str(error)) from error
 
     def _check(self, row: ModelRow, spec: JobSpec) -> None:
+        from wan_models import store
         from wan_models.pipelines.checks import check_asked
         from wan_models.pipelines.settings import preset_names
 
         check_asked(row, spec)
-        preset_names(row, spec)
+        needed = preset_names(row, spec)
         lacking = self._lacking(row)
         if lacking:
             raise RequestRefused(lacking)
+        if spec.animate.relight and spec.task == "replace" and "relighting_lora" in row.extras:
+            needed = (*needed, str(row.extras["relighting_lora"]))
+        for name in (*needed, *(each.name for each in spec.loras)):
+            store.find_lora(name, self._options)
 
 
 def passes(spec: JobSpec) -> int:

@@ -113,9 +113,12 @@ class RichReporter:
         done, eta = update.progress.frames_done, update.progress.eta_s
         rate = (update.frames - done) / eta if eta else 0.0
         waiting = f" (position {update.position})" if update.position else ""
+        step = f" {update.progress.step}/{update.progress.steps}" if update.progress.steps else ""
         self._progress.update(
             self._task,
-            description=_plain(f"{update.label or update.job_id[:8]}: {update.state}{waiting} {update.progress.stage}"),
+            description=_plain(
+                f"{update.label or update.job_id[:8]}: {update.state}{waiting} {update.progress.stage}{step}"
+            ),
             completed=done,
             rate=f"{rate:.1f} frames/s" if rate else "",
             eta=f"{eta:.0f} s left" if eta else "",

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 
 import zmq
@@ -128,10 +128,15 @@ class Worker:
             raise Stopped
         self._outbox.put(wm.RunStarted(run.job_id))
         made = 0
-        for event in engine.generate(request, stop):
-            made = self._tell(run, event, made, stop)
-            if stop():
-                raise Stopped
+        events = engine.generate(request, stop)
+        try:
+            for event in events:
+                made = self._tell(run, event, made, stop)
+                if stop():
+                    raise Stopped
+        finally:
+            if isinstance(events, Generator):
+                events.close()  # now, not when the error that came is forgotten: it may hold a card's memory
         if stop():
             raise Stopped
         if made != run.spec.frames:

@@ -19,7 +19,9 @@ MODULES = (
     "properties",
     "operators.connection",
     "operators.generate",
+    "operators.loras",
     "operators.takes",
+    "faces",
     "panels",
     "handlers",
 )

@@ -14,12 +14,15 @@ from typing import Any
 import bpy
 import msgspec
 
-from . import capture, preferences, preflight, pump, shots, state, takes, wire
+from . import capture, catalog, preferences, preflight, pump, shots, state, takes, wire
 from .problems import UserProblem
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
 
 logger = logging.getLogger(__name__)
+
+STILLS = {"i2v": ("first",), "ti2v": ("first",), "flf2v": ("first", "last")}
+"""Pictures that tasks without samples begin from."""
 
 KEEP_S = 86400.0  # captured maps are deleted a day after they were last used
 
@@ -49,16 +52,23 @@ def refuse(problems: list[str]) -> None:
         raise UserProblem(problems[0] + more)
 
 
-def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
-    """The shot's drive pack: the last one when nothing changed since, else a new capture. Returns CachedPack."""
-    refuse(preflight.capture_problems(scene))
-    wanted = shots.parameters(scene)
+def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) -> Steps:
+    """What the task (None = the shot's) needs of the shot: the last pack when it holds that and nothing changed since,
+    else a new capture. Returns CachedPack."""
+    task = task or scene.wanstage.task
+    refuse(preflight.capture_problems(scene, task))
+    wanted = shots.parameters(scene, task)
+    stills = () if shots.needs_samples(scene.wanstage, task) else STILLS.get(task, ())
+    parts = wanted.parts | frozenset(stills)
     cached = state.now.packs.get(scene.name)
-    if cached is not None and not force and cached.key == shots.pack_key(scene, wanted):
+    if cached is not None and not force and cached.parts >= parts and cached.key == shots.pack_key(scene, wanted):
         return cached
     began = time.monotonic()
     progress = state.now.capture = state.CaptureState("prepare", 0, wanted.frames)
-    steps = capture.capture_shot(wanted, assets())
+    if shots.needs_samples(scene.wanstage, task):
+        steps = capture.capture_shot(wanted, assets())
+    else:
+        steps = _pictures(wanted, stills)
     try:
         while True:
             try:
@@ -80,10 +90,20 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool) -> Steps:
         steps.close()  # Esc: the scene is put back before anything else happens
         state.now.capture = None
     # the key is taken again: making and unmaking the clay look may have counted as edits
-    found = state.CachedPack(shots.pack_key(scene, wanted), pack, progress.warnings, time.monotonic() - began)
+    pack, last = pack if isinstance(pack, tuple) else (pack, None)
+    seconds = time.monotonic() - began
+    found = state.CachedPack(shots.pack_key(scene, wanted), pack, progress.warnings, seconds, parts, last)
     state.now.packs[scene.name] = found
     tidy()
     return found
+
+
+def _pictures(wanted: Any, stills: tuple[str, ...]) -> Generator[Any, None, tuple[Any, Any]]:
+    """For tasks that need no samples: a pack with the first picture only, and the last picture; None = not asked."""
+    found = (yield from capture.capture_stills(wanted, assets(), last="last" in stills)) if stills else []
+    look = found[0] if found else None
+    pack = wire.specs.DrivePack(wanted.width, wanted.height, wanted.frames, wanted.fps, look=look)
+    return pack, found[1] if len(found) > 1 else None
 
 
 def _not_kept(what: str, error: Exception) -> str:
@@ -97,7 +117,7 @@ def _not_kept(what: str, error: Exception) -> str:
 
 def tidy() -> None:
     """Delete captured maps of yesterday that no pack of this session needs; what was sent is at the backend."""
-    keep = {ref.id for kept in state.now.packs.values() for ref in wire.refs.asset_refs(kept.pack)}
+    keep = {ref.id for kept in state.now.packs.values() for ref in wire.refs.asset_refs((kept.pack, kept.last))}
     freed = assets().prune(keep, KEEP_S)
     if freed:
         logger.info("%.1f MB of old captures deleted", freed / 1e6)
@@ -106,16 +126,17 @@ def tidy() -> None:
 def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
     """Check, capture, submit; returns the job id at once, while the frames are still to come."""
     shot = scene.wanstage
+    task = wish.task
     refuse(
-        preflight.backend_problems(shot.engine, wish.task)
-        or preflight.capture_problems(scene) + preflight.task_problems(scene, wish.task)
+        preflight.backend_problems(shot.engine, task, shot.model)
+        or preflight.capture_problems(scene, task) + preflight.task_problems(scene, task)
     )
     width, height = shots.size(shot)
-    takes.check_folder(scene, wish.task, int(shots.frame_count(scene) * width * height * PNG_BYTES_A_PIXEL))
-    people = references(scene) if wish.task == "animate" else {}
+    takes.check_folder(scene, task, int(shots.frame_count(scene, task) * width * height * PNG_BYTES_A_PIXEL))
+    people = references(scene) if task in preflight.WITH_PEOPLE else {}
     before = state.now.packs.get(scene.name)
-    cached = yield from drive_pack(scene, force=wish.force)
-    spec = spec_of(scene, wish, with_references(cached.pack, people))
+    cached = yield from drive_pack(scene, force=wish.force, task=task)
+    spec = spec_of(scene, wish, with_references(cached.pack, people), cached.last)
     return submit(scene, wish, spec, cached, captured=cached is not before)
 
 
@@ -150,18 +171,41 @@ def with_references(pack: Any, people: dict[int, Any]) -> Any:
     return msgspec.structs.replace(pack, characters=tracks)
 
 
-def spec_of(scene: bpy.types.Scene, wish: Wish, pack: Any) -> Any:
-    """The job spec. The model is the shot's when the engine has it, else the engine's first."""
+def spec_of(scene: bpy.types.Scene, wish: Wish, pack: Any, last: Any = None) -> Any:
+    """The job spec. The model is the shot's when the engine has it, else the engine's first. ``last``: last picture."""
     shot = scene.wanstage
     info = preflight.engine_info(shot.engine)
     models = info.models if info is not None else ()
     model = shot.model if shot.model in models or not models else models[0]
-    return wire.specs.JobSpec(
+    specs = wire.specs
+    told: dict[str, Any] = {"pack": pack}
+    if not shots.needs_samples(shot, wish.task):
+        told = {"image": pack.look if wish.task in STILLS else None, "last_image": last}
+    if shot.engine == "wan":
+        told |= _wan_settings(shot, wish.task, model)
+    return specs.JobSpec(
         task=wish.task, width=pack.width, height=pack.height, frames=pack.frames, fps=pack.fps,
         seed=shot.seed if wish.seed is None else wish.seed, engine=shot.engine, model=model,
         prompt=shot.prompt if wish.prompt is None else wish.prompt,
-        negative_prompt=shot.negative_prompt or None, pack=pack, label=f"{scene.name} {wish.task}"[:200],
+        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200], **told,
     )  # fmt: skip
+
+
+def _wan_settings(shot: Any, task: str, model: str) -> dict[str, Any]:
+    """What the panel's closed parts say; 0 and empty names mean nothing."""
+    specs, info = wire.specs, catalog.model_info("wan", model)
+    fast = shot.quality == "fast" and info is not None and info.fast
+    sampler = specs.Sampler(
+        steps=shot.steps or None,
+        guidance=shot.guidance or None,
+        guidance_low=shot.guidance_low or None,
+        preset="fast" if fast else "default",
+    )
+    loras = tuple(specs.Lora(lora.name, lora.weight, lora.expert) for lora in shot.loras if lora.name)
+    animate = specs.Animate()
+    if task in preflight.WITH_PEOPLE:
+        animate = specs.Animate(int(shot.overlap), shot.match_color, shot.relight and task == "replace")
+    return {"sampler": sampler, "loras": loras, "animate": animate, "plan": shot.plan}
 
 
 def submit(scene: bpy.types.Scene, wish: Wish, spec: Any, cached: state.CachedPack, *, captured: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, shots, state
+from . import catalog, compat, faces, preflight, shots, state
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -80,14 +80,18 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "frame_start")
             column.prop(shot, "frame_end")
-        layout.prop(shot, "size")
-        if shot.size == "CUSTOM":
-            column = layout.column(align=True)
-            column.prop(shot, "width")
-            column.prop(shot, "height")
         layout.prop(shot, "fps", text="Rate")
-        count = shots.frame_count(scene)
-        layout.label(text=f"{count} frames, {count / shot.fps:.1f} seconds", icon="TIME")
+        sentence(layout, frames_text(scene), "TIME")
+
+
+def frames_text(scene: bpy.types.Scene) -> str:
+    """Such as "81 of 83 frames, 5.1 seconds"."""
+    count, whole = shots.frame_count(scene), shots.sample_count(scene)
+    problems = preflight.frame_problems(scene) if whole else []
+    if problems:
+        return problems[0]
+    of = f"{count} of {whole}" if count != whole else f"{count}"
+    return f"{of} frames, {count / scene.wanstage.fps:.1f} seconds"
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -106,11 +110,23 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
             row = box.row()
             row.use_property_split = False
             row.prop(item.wanstage, "use", text=item.name)
-            if item.wanstage.use and context.scene.wanstage.task == "animate":
+            shot = context.scene.wanstage
+            if item.wanstage.use and shot.task in preflight.WITH_PEOPLE:
                 box.prop(item.wanstage, "reference")
                 if not item.wanstage.reference:
                     box.prop(item.wanstage, "reference_image", text="or Image")
                 box.prop(item.wanstage, "joints")
+                if shot.engine == "wan":
+                    _face(box, item)
+
+
+def _face(layout: Any, item: bpy.types.Object) -> None:
+    own = item.wanstage
+    layout.prop(own, "face")
+    if own.face == "film":
+        layout.prop(own, "face_film")
+    elif own.face == "rig" and faces.known(item) is False:
+        sentence(layout, "The rig has no face: expression is not driven", "INFO")
 
 
 class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
@@ -122,12 +138,19 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         layout = self.layout
         shot = context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
-        row = layout.row()
-        row.use_property_split = False
-        row.prop(shot, "task", expand=True)
-        layout.prop(shot, "engine")
-        layout.prop(shot, "seed")
+        layout.prop(shot, "task")
+        layout.prop(shot, "model_menu")
+        info = catalog.model_info(shot.engine, shot.model)
+        if info is not None and info.missing:
+            sentence(layout, info.missing[0], "IMPORT")
+        layout.prop(shot, "size_menu")
+        if shot.size == catalog.CUSTOM:
+            column = layout.column(align=True)
+            column.prop(shot, "width")
+            column.prop(shot, "height")
         layout.prop(shot, "prompt")
+        if info is not None and info.fast:
+            layout.prop(shot, "quality")
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")
@@ -139,12 +162,91 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             )
 
 
-class WANSTAGE_PT_more(_Panel, bpy.types.Panel):
+class _Closed(_Panel):
+    bl_parent_id = "WANSTAGE_PT_generate"
+    bl_options = {"DEFAULT_CLOSED"}
+
+
+class WANSTAGE_PT_sampling(_Closed, bpy.types.Panel):
+    """How the model samples."""
+
+    bl_label = "Sampling"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = self.layout, context.scene.wanstage
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(shot, "seed")
+        if shot.engine != "wan":
+            return
+        layout.prop(shot, "steps")
+        layout.prop(shot, "guidance")
+        layout.prop(shot, "guidance_low")
+        layout.prop(shot, "fit_frames")
+        layout.prop(shot, "plan")
+        info = catalog.model_info(shot.engine, shot.model)
+        if info is not None:
+            sentence(layout, f"0 is the model's own: {info.steps} steps, guidance {info.guidance:g}", "INFO")
+
+
+class WANSTAGE_PT_animate(_Closed, bpy.types.Panel):
+    """How a person is put on a character."""
+
+    bl_label = "Animate and Replace"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        shot = context.scene.wanstage
+        return shot.engine == "wan" and shot.task in preflight.WITH_PEOPLE
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = self.layout, context.scene.wanstage
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(shot, "overlap")
+        layout.prop(shot, "match_color")
+        if shot.task == "replace":
+            layout.prop(shot, "relight")
+            layout.prop(shot, "plate")
+            if shot.plate == "look":
+                layout.prop(shot, "plate_samples")
+
+
+class WANSTAGE_UL_loras(bpy.types.UIList):
+    """One row a LoRA."""
+
+    def draw_item(
+        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
+    ) -> None:
+        row = layout.split(factor=0.7, align=True)
+        row.label(text=item.name or "Name it below")
+        row.prop(item, "weight", text="", emboss=False)
+
+
+class WANSTAGE_PT_loras(_Closed, bpy.types.Panel):
+    """What changes the model."""
+
+    bl_label = "LoRAs"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        return context.scene.wanstage.engine == "wan"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = self.layout, context.scene.wanstage
+        row = layout.row()
+        row.template_list("WANSTAGE_UL_loras", "", shot, "loras", shot, "lora_index", rows=2)
+        column = row.column(align=True)
+        column.operator("wanstage.add_lora", text="", icon="ADD")
+        column.operator("wanstage.remove_lora", text="", icon="REMOVE")
+        if 0 <= shot.lora_index < len(shot.loras):
+            layout.use_property_split, layout.use_property_decorate = True, False
+            for name in ("name", "weight", "expert"):
+                layout.prop(shot.loras[shot.lora_index], name)
+
+
+class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
     """What is seldom changed."""
 
     bl_label = "More"
-    bl_parent_id = "WANSTAGE_PT_generate"
-    bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = self.layout, context.scene.wanstage
@@ -216,10 +318,14 @@ class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
 register, unregister = bpy.utils.register_classes_factory(
     (
         WANSTAGE_UL_takes,
+        WANSTAGE_UL_loras,
         WANSTAGE_PT_connection,
         WANSTAGE_PT_shot,
         WANSTAGE_PT_characters,
         WANSTAGE_PT_generate,
+        WANSTAGE_PT_sampling,
+        WANSTAGE_PT_animate,
+        WANSTAGE_PT_loras,
         WANSTAGE_PT_more,
         WANSTAGE_PT_takes,
     )

@@ -7,34 +7,78 @@ from typing import Any
 
 import bpy
 
-from . import launch, shots, state
+from . import catalog, launch, shots, state
+from .capture.plate import find_footage
 
-MIN_SIDE, MAX_SIDE = 64, 4096
+WITH_PEOPLE = frozenset({"animate", "replace"})
+"""Tasks that put the person of a reference picture on a character."""
+FPS_TOLERANCE = 0.005
+"""23.976 passes for 24."""
+PROMPTED = frozenset({"t2v"})
+
+engine_info = catalog.engine_info
 
 
-def capture_problems(scene: bpy.types.Scene) -> list[str]:
+def capture_problems(scene: bpy.types.Scene, task: str | None = None) -> list[str]:
     """What keeps the shot from being captured. Cheap: no file is touched."""
     found = []
     if shots.camera(scene) is None:
         found.append("The scene has no camera: add one, or choose the shot's camera")
     first, last = shots.frame_range(scene)
-    count = shots.frame_count(scene)
+    count = shots.sample_count(scene)
     if count == 0:
         found.append(f"The shot ends at frame {last}, before it begins at frame {first}: set a later last frame")
-    elif count > shots.MAX_FRAMES:
+    elif shots.frame_count(scene, task) > shots.MAX_FRAMES:
         found.append(f"The shot has {count} frames, at most {shots.MAX_FRAMES} are allowed: shorten it")
-    width, height = shots.size(scene.wanstage)
-    step = 16 if scene.wanstage.engine == "wan" else 2
-    if width % step or height % step:
-        fixed = f"{width // step * step} x {height // step * step}"
-        found.append(f"{width} x {height} is no size that can be made: use multiples of {step}, such as {fixed}")
-    return found
+    else:
+        found += frame_problems(scene, task)
+    return found + size_problems(scene.wanstage, task) + rate_problems(scene.wanstage)
+
+
+def rate_problems(shot: Any) -> list[str]:
+    """Whether the model makes frames of the shot's rate; those that take any number of frames follow any rate."""
+    info = catalog.model_info(shot.engine, shot.model)
+    if info is None or info.any_frames or abs(shot.fps / info.fps - 1.0) <= FPS_TOLERANCE:
+        return []
+    title = info.title or info.name
+    return [f"{title} makes {info.fps:g} frames a second, not {shot.fps:g}: set Rate to {info.fps:g}"]
+
+
+def frame_problems(scene: bpy.types.Scene, task: str | None = None) -> list[str]:
+    """Whether the model can make as many frames as the shot is asked for."""
+    rule = shots.rule(scene.wanstage, task)
+    count = shots.frame_count(scene, task)
+    fitting = rule.fitting(count)
+    if count == fitting or scene.wanstage.engine != "wan":
+        return []
+    if count > rule.most:
+        what = f"the model makes at most {rule.fitting(rule.most)}"
+    else:
+        what = f"the model makes {fitting} or {fitting + rule.step}"
+    return [f"The shot has {count} frames, {what}: change the range or switch on Fit Frames"]
+
+
+def size_problems(shot: Any, task: str | None = None) -> list[str]:
+    """Whether the model can make frames of the shot's size."""
+    width, height = shots.size(shot)
+    rule = shots.rule(shot, task)
+    if rule.allows_size(width, height):
+        return []
+    near = "{} x {}".format(*rule.nearest_size(width, height))
+    if width % rule.size_step or height % rule.size_step:
+        return [f"{width} x {height} is no size that can be made: use multiples of {rule.size_step}, such as {near}"]
+    return [f"{width} x {height} is too large for the model: use at most {rule.area} pixels, such as {near}"]
 
 
 def task_problems(scene: bpy.types.Scene, task: str) -> list[str]:
     """What the task needs besides."""
-    if task != "animate":
-        return []
+    if task in PROMPTED and not scene.wanstage.prompt.strip():
+        return ["Text to Video is made from the prompt alone and that is empty: write what is seen"]
+    return people_problems(scene, task) if task in WITH_PEOPLE else []
+
+
+def people_problems(scene: bpy.types.Scene, task: str) -> list[str]:
+    """What is wrong with the characters and their people."""
     people = shots.characters(scene)
     if not people:
         return ["There is no armature in the shot: add a rigged character, or switch one on under Characters"]
@@ -45,12 +89,25 @@ def task_problems(scene: bpy.types.Scene, task: str) -> list[str]:
             path = Path(bpy.path.abspath(own.reference, library=item.library))
             if not path.is_file():
                 found.append(f"The reference picture of {item.name} is not at {path}: choose it again")
-    if not any(item.wanstage.reference or item.wanstage.reference_image for item in people):
+        if own.face == "film" and scene.wanstage.engine == "wan":
+            found += _film_problems(item)
+    if not any(shots.has_reference(item) for item in people):
         found.append(f"{people[0].name} has no reference picture: choose one under Characters")
+    camera = shots.camera(scene)
+    if task == "replace" and scene.wanstage.plate == "film" and camera is not None and not find_footage(camera):
+        found.append(f"{camera.name} has no background film or picture: give it one, or set Background to Scene")
     return found
 
 
-def backend_problems(engine: str, task: str) -> list[str]:
+def _film_problems(item: bpy.types.Object) -> list[str]:
+    own = item.wanstage
+    if not own.face_film:
+        return [f"{item.name} has no face video: choose one, or set Face to Rig or None"]
+    path = Path(bpy.path.abspath(own.face_film, library=item.library))
+    return [] if path.is_file() else [f"The face video of {item.name} is not at {path}: choose it again"]
+
+
+def backend_problems(engine: str, task: str, model: str = "") -> list[str]:
     """Whether the backend we speak to can do it."""
     now = state.now
     if now.client is None and now.launch is None:
@@ -65,13 +122,20 @@ def backend_problems(engine: str, task: str) -> list[str]:
         return [f"The engine {engine} is not ready: {info.missing[0]}"]
     if task not in info.tasks:
         return [f"The engine {engine} cannot do {task}, it can do: {', '.join(info.tasks)}"]
+    return model_problems(info, task, model) if info.details else []
+
+
+def model_problems(info: Any, task: str, model: str) -> list[str]:
+    """Whether the engine has the model, with its weights, and it does the task."""
+    found = next((each for each in info.details if each.name == model), None)
+    able = ", ".join(each.title or each.name for each in info.details if task in each.tasks)
+    if found is None:
+        return [f"This backend has no model {model}, for {task} it has: {able}"]
+    if task not in found.tasks:
+        return [f"{found.title or found.name} cannot do {task}, choose: {able}"]
+    if found.missing:
+        return [f"{found.title or found.name} is not ready: {found.missing[0]}"]
     return []
-
-
-def engine_info(engine: str) -> Any:
-    """What the backend said about an engine in its welcome; None when it did not name it."""
-    welcome = state.now.welcome
-    return next((each for each in welcome.engines if each.name == engine), None) if welcome else None
 
 
 def network_problem(endpoint: str, *, allowed: bool, forced: bool) -> str:

@@ -13,9 +13,17 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import compat
+from . import catalog, compat
 
-SIZES = {"832x480": (832, 480), "1280x720": (1280, 720)}
+SIZES = catalog.SIZES
+TASKS = [
+    ("animate", "Animate", "The rig's motion drives the person in a reference image"),
+    ("replace", "Replace", "The person in a reference image takes the rig's place in the shot; all else stays"),
+    ("i2v", "Image to Video", "The first frame with materials, moved by what the scene knows or by the prompt"),
+    ("ti2v", "Text and Image to Video", "The first frame with materials, moved by the prompt, on the small model"),
+    ("flf2v", "First and Last Frame", "From the first frame with materials to the last, by the prompt"),
+    ("t2v", "Text to Video", "The prompt alone"),
+]
 
 
 def _is_camera(_owner: bpy.types.ID, item: bpy.types.Object) -> bool:
@@ -47,6 +55,23 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
 
 
+class WANSTAGE_PG_lora(bpy.types.PropertyGroup):
+    """A LoRA of the backend's model store, by name."""
+
+    name: StringProperty(name="Name", maxlen=200, description="Its name in the backend's model store, never a path")
+    weight: FloatProperty(name="Weight", default=1.0, min=-4.0, max=4.0, description="How strongly it acts")
+    expert: EnumProperty(
+        name="Expert",
+        items=[
+            ("both", "All", "Every network of the model"),
+            ("high", "High Noise", "The expert of the first steps, for models that have two"),
+            ("low", "Low Noise", "The expert of the last steps, for models that have two"),
+        ],
+        default="both",
+        description="Which network it changes",
+    )
+
+
 class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     """The shot of a scene: what to capture and what to ask for."""
 
@@ -64,35 +89,120 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     size: EnumProperty(
         name="Size",
         items=[
-            ("832x480", "832 x 480", "480p, fast"),
-            ("1280x720", "1280 x 720", "720p"),
-            ("CUSTOM", "Custom", "Width and height of your own"),
+            *((name, name.replace("x", " x "), "Width and height in pixels") for name in SIZES),
+            (catalog.CUSTOM, "Custom", "Width and height of your own"),
         ],
         default="832x480",
         description="Size of the frames that are made",
+    )
+    size_menu: EnumProperty(
+        name="Size",
+        items=catalog.size_items,
+        get=catalog.get_size,
+        set=catalog.choose_size,
+        options={"SKIP_SAVE"},
+        description="The sizes that the model is made for",
     )
     width: IntProperty(name="Width", default=832, min=64, max=4096, subtype="PIXEL")
     height: IntProperty(name="Height", default=480, min=64, max=4096, subtype="PIXEL")
     task: EnumProperty(
         name="Task",
-        items=[
-            ("animate", "Animate", "The rig's motion drives the person in a reference image"),
-            ("i2v", "Image to Video", "The first frame with materials, moved by what the scene knows"),
-        ],
+        items=TASKS,
         default="i2v",
+        update=catalog.task_changed,
         description="What to make of the shot",
     )
     engine: EnumProperty(
         name="Engine",
-        items=[
-            ("draft", "Draft", "Seconds on the processor, no weights: for timing and framing"),
-            ("wan", "Wan", "The video model, on a backend that has it"),
-            ("test", "Test", "Colour bars, to try the connection"),
-        ],
+        items=[(name, title, said) for name, (title, said) in catalog.ENGINE_TITLES.items()],
         default="draft",
         description="What makes the frames",
     )
     model: StringProperty(name="Model", default="draft", description="Which model of the engine")
+    model_menu: EnumProperty(
+        name="Model",
+        items=catalog.model_items,
+        get=catalog.get_model,
+        set=catalog.set_model,
+        options={"SKIP_SAVE"},
+        description="What makes the frames; choosing one sets its rate, and a size that it can make",
+    )
+    fit_frames: BoolProperty(
+        name="Fit Frames",
+        default=True,
+        description="When the model cannot make as many frames as the range has, make the most that it can",
+    )
+    quality: EnumProperty(
+        name="Quality",
+        items=[
+            ("default", "Default", "All steps, as the model was made for"),
+            ("fast", "Fast", "Few steps, by the model's own step-saving LoRAs"),
+        ],
+        default="default",
+        description="How much time a take may take",
+    )
+    steps: IntProperty(name="Steps", default=0, min=0, max=1000, description="Denoising steps; 0 = the model's own")
+    guidance: FloatProperty(
+        name="Guidance",
+        default=0.0,
+        min=0.0,
+        max=100.0,
+        description="How strongly the prompt leads; 0 = the model's own",
+    )
+    guidance_low: FloatProperty(
+        name="Guidance, Details",
+        default=0.0,
+        min=0.0,
+        max=100.0,
+        description="The same for the second expert of models that have two; 0 = the model's own",
+    )
+    plan: EnumProperty(
+        name="Memory",
+        items=[
+            ("auto", "Automatic", "What fits the backend's card and memory"),
+            ("resident", "Resident", "All on the card"),
+            (
+                "resident-fp8",
+                "Resident, 8 Bit",
+                "All on the card, weights in 8 bit: half the memory, a little different",
+            ),
+            ("swap", "Swap", "One network at a time on the card"),
+            ("swap-fp8", "Swap, 8 Bit", "One network at a time, weights in 8 bit"),
+            ("stream", "Stream", "Block by block from the main memory: least of the card, slowest"),
+            ("stream-fp8", "Stream, 8 Bit", "Block by block, weights in 8 bit"),
+        ],
+        default="auto",
+        description="Where the backend keeps the weights",
+    )
+    overlap: EnumProperty(
+        name="Overlap",
+        items=[
+            ("1", "1 Frame", "Each piece of a long clip goes on from the last frame of the one before"),
+            ("5", "5 Frames", "From the last five: smoother seams, a little more work"),
+        ],
+        default="1",
+        description="Long clips are made in pieces",
+    )
+    match_color: BoolProperty(
+        name="Match Colours", default=False, description="Each piece of a long clip takes the colours of the first"
+    )
+    relight: BoolProperty(
+        name="Relight", default=False, description="Light the new person as the shot is lit, by the relighting LoRA"
+    )
+    plate: EnumProperty(
+        name="Background",
+        items=[
+            ("look", "Scene", "The scene with materials and light, without the characters"),
+            ("film", "Camera Background", "The film or picture behind the camera's view"),
+        ],
+        default="look",
+        description="The picture to keep round the person who is replaced",
+    )
+    plate_samples: IntProperty(
+        name="Samples", default=16, min=1, max=4096, description="Cycles samples a pixel of pictures with materials"
+    )
+    loras: CollectionProperty(type=WANSTAGE_PG_lora)
+    lora_index: IntProperty(name="LoRA")
     fps: FloatProperty(
         name="Frames a Second",
         default=16.0,
@@ -151,9 +261,25 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
         default="auto",
         description="Where the joints of the reference come from",
     )
+    face: EnumProperty(
+        name="Face",
+        items=[
+            ("rig", "Rig", "The rig's own face, as the camera sees it, drives the expression"),
+            ("film", "Video", "A film of a face, from the shot's first frame on, drives the expression"),
+            ("none", "None", "The expression is not driven"),
+        ],
+        default="rig",
+        description="Where the expression comes from",
+    )
+    face_film: StringProperty(
+        name="Video",
+        subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
+        description="A film, or the first of numbered pictures; its middle square is taken, so let the face fill it",
+    )
 
 
-CLASSES = (WANSTAGE_PG_take, WANSTAGE_PG_shot, WANSTAGE_PG_character)
+CLASSES = (WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot, WANSTAGE_PG_character)
 _register, _unregister = bpy.utils.register_classes_factory(CLASSES)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -9,17 +10,23 @@ from typing import Any
 
 import bpy
 
-from . import playback, state
+from . import catalog, playback, state
 from .capture import params as capture_params
+from .capture import plate as capture_plate
 from .problems import UserProblem
-from .properties import SIZES
 
-MAX_FRAMES = 4096
+MAX_FRAMES = state.MAX_FRAMES
+WAN_PARTS = {"animate": frozenset({"face"}), "replace": frozenset({"face", "plate", "mask", "depth"})}
+"""What the video models need of a shot's samples, by task; tasks that are not here need no samples."""
+DRIVEN_BY_CLAY = "wan2.2-animate-2"
+"""Models of this name are driven by the pictures themselves, not by a skeleton."""
+
+size = catalog.size_of
 
 
-def size(shot: Any) -> tuple[int, int]:
-    """Width and height of the frames, pixels."""
-    return SIZES.get(shot.size, (shot.width, shot.height))
+def rule(shot: Any, task: str | None = None) -> catalog.Rule:
+    """What the chosen model allows."""
+    return catalog.rule(shot.engine, shot.model, task or shot.task)
 
 
 def frame_range(scene: bpy.types.Scene) -> tuple[int, int]:
@@ -28,14 +35,20 @@ def frame_range(scene: bpy.types.Scene) -> tuple[int, int]:
     return (scene.frame_start, scene.frame_end) if shot.use_scene_range else (shot.frame_start, shot.frame_end)
 
 
-def frame_count(scene: bpy.types.Scene) -> int:
-    """Samples at the take's own rate within the range; 4n+1 for engines with a video model's rule. 0 = empty range."""
+def sample_count(scene: bpy.types.Scene) -> int:
+    """Samples at the take's own rate within the range; 0 = empty range."""
     first, last = frame_range(scene)
     if last < first:
         return 0
     fps = scene.render.fps / scene.render.fps_base
-    count = math.floor((last - first) * scene.wanstage.fps / fps + 1e-6) + 1
-    return count if scene.wanstage.engine != "wan" else (count - 1) // 4 * 4 + 1
+    return math.floor((last - first) * scene.wanstage.fps / fps + 1e-6) + 1
+
+
+def frame_count(scene: bpy.types.Scene, task: str | None = None) -> int:
+    """How many frames are made: all samples, or with Fit Frames as many of them as the model can make."""
+    count = sample_count(scene)
+    shot = scene.wanstage
+    return rule(shot, task).fitting(count) if shot.fit_frames else count
 
 
 def camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
@@ -49,25 +62,65 @@ def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     return sorted(found, key=lambda item: item.name)
 
 
-def parameters(scene: bpy.types.Scene) -> capture_params.ShotParams:
-    """What to capture: everything a task may need, so that all tasks of a shot share one pack."""
+def needs_samples(shot: Any, task: str) -> bool:
+    """Whether the task needs the whole shot; the others need a picture or two, or none."""
+    return shot.engine != "wan" or task in WAN_PARTS
+
+
+def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_params.ShotParams:
+    """What to capture for a task (None = the shot's): for the draft everything, so that its tasks share one pack."""
     shot = scene.wanstage
+    task = task or shot.task
     width, height = size(shot)
+    wan = shot.engine == "wan"
+    everybody = characters(scene)
+    driven = next((item for item in everybody if has_reference(item)), None)
     people = tuple(
-        capture_params.CharacterParams(armature=item.name, name=item.wanstage.name or item.name, index=index)
-        for index, item in enumerate(characters(scene), start=1)
+        _character(item, index, wan and task in WAN_PARTS, driven in {item, None})
+        for index, item in enumerate(everybody, start=1)
     )
+    parts = WAN_PARTS.get(task, frozenset()) if wan else capture_params.DRAFT_PARTS
+    if wan and shot.model.startswith(DRIVEN_BY_CLAY):
+        parts = frozenset({"clay"})
     return capture_params.ShotParams(
-        scene=scene.name, camera=camera(scene).name, frame_start=frame_range(scene)[0], frames=frame_count(scene),
-        fps=shot.fps, width=width, height=height, characters=people, occlusion=shot.occlusion,
+        scene=scene.name, camera=camera(scene).name, frame_start=frame_range(scene)[0],
+        frames=frame_count(scene, task), fps=shot.fps, width=width, height=height, characters=people, parts=parts,
+        occlusion=shot.occlusion, look_samples=shot.plate_samples,
+        plate=shot.plate if wan and task == "replace" else "clay",
     )  # fmt: skip
 
 
-def pack_key(scene: bpy.types.Scene, wanted: capture_params.ShotParams) -> str:
-    """Equal keys within one run of Blender mean that a new capture would give the same pack.
+def has_reference(item: bpy.types.Object) -> bool:
+    """Whether a person was chosen for the character; the video models drive the first who has one."""
+    return bool(item.wanstage.reference or item.wanstage.reference_image)
 
-    The key holds the parameters, the scene's rate and the objects with their places and visibility, and
-    ``state.revision``: a count of every edit that the dependency graph reported for anything but our planes.
+
+def _character(item: bpy.types.Object, index: int, wan: bool, driven: bool) -> capture_params.CharacterParams:
+    """A video model needs the face of the one whom it drives; the others stay in the plate."""
+    own = item.wanstage
+    name = own.name or item.name
+    if not wan:
+        return capture_params.CharacterParams(item.name, name, index)
+    face = own.face if driven else "none"
+    film = bpy.path.abspath(own.face_film, library=item.library) if face == "film" else ""
+    return capture_params.CharacterParams(item.name, name, index, face=face, face_film=film, in_plate=not driven)
+
+
+def files_seen(wanted: capture_params.ShotParams) -> list[tuple[str, int, int]]:
+    """The user's own films that a capture would read: path, bytes, time of their last change."""
+    paths = [Path(person.face_film) for person in wanted.characters if person.face_film]
+    if wanted.plate == "film":
+        footage = capture_plate.find_footage(bpy.data.objects[wanted.camera])
+        paths += [footage.path] if footage else []
+    return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+
+
+def pack_key(scene: bpy.types.Scene, wanted: capture_params.ShotParams) -> str:
+    """Equal keys within one run of Blender mean that a new capture would give the same parts.
+
+    The key holds the parameters but the parts, the scene's rate and the objects with their places and visibility, the
+    user's own films, and ``state.revision``: a count of every edit that the dependency graph reported for anything
+    but our planes.
     What no graph reports (a script that writes a key frame without tagging it) is what "Capture Anew" is for.
     """
     bpy.context.view_layer.update()
@@ -76,7 +129,8 @@ def pack_key(scene: bpy.types.Scene, wanted: capture_params.ShotParams) -> str:
     def add(*values: object) -> None:
         digest.update(repr(values).encode())
 
-    add(wanted, sorted(wanted.parts), state.now.revision, scene.render.fps, scene.render.fps_base)
+    add(dataclasses.replace(wanted, parts=frozenset()), state.now.revision, scene.render.fps, scene.render.fps_base)
+    add(files_seen(wanted))
     add(scene.view_settings.view_transform, scene.view_settings.exposure, scene.view_settings.look)
     for item in sorted(scene.objects, key=lambda item: item.name):
         if not item.get(playback.MARK):

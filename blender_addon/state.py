@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+MAX_FRAMES = 4096  # of one shot
+
 Status = Literal["off", "starting", "connecting", "connected", "lost"]
 
 
@@ -47,12 +49,14 @@ class CaptureState:
 
 @dataclass
 class CachedPack:
-    """A drive pack and the key of everything that it was made from."""
+    """A drive pack, the key of everything that it was made from, and its parts. ``last``: the last sample's picture."""
 
     key: str
     pack: Any
     warnings: tuple[str, ...]
     seconds: float
+    parts: frozenset[str] = frozenset()
+    last: Any = None
 
 
 @dataclass

@@ -13,12 +13,12 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Matrix
 from numpy.typing import NDArray
 
 from .camera import CameraSample
 from .evaluate import Scratch
 from .exr import read_exr
+from .eye import aim, make_eye
 
 Array = NDArray[Any]
 
@@ -167,10 +167,7 @@ class ClayScene:
         self.scene = made.add("scenes", bpy.data.scenes.new(".wanstage_clay"))
         self.size = size
         self._path = folder / "passes.exr"
-        data = made.add("cameras", bpy.data.cameras.new(".wanstage_camera"))
-        self._camera = made.add("objects", bpy.data.objects.new(".wanstage_camera", data))
-        self.scene.collection.objects.link(self._camera)
-        self.scene.camera = self._camera
+        self._camera = make_eye(made, self.scene)
         key = _key_direction(camera)
         self.person = clay_material(made, ".wanstage_person", key, person=True)
         self.surroundings = clay_material(made, ".wanstage_set", key, person=False)
@@ -213,20 +210,8 @@ class ClayScene:
         cycles.use_light_tree = False
 
     def aim(self, camera: CameraSample, clip: tuple[float, float]) -> None:
-        """Put the camera where the sample's camera is. Intrinsics become lens and shift, with square pixels."""
-        width, height = self.size
-        fx, fy, cx, cy = camera.intrinsics
-        data = self._camera.data
-        self.scene.render.pixel_aspect_x, self.scene.render.pixel_aspect_y = _aspect(fx, fy)
-        data.sensor_fit, data.sensor_width = "HORIZONTAL", 36.0
-        data.shift_x = (width / 2 - cx) / width
-        data.shift_y = (cy - height / 2) / width * (fx / fy)
-        data.clip_start, data.clip_end = clip
-        if camera.orthographic:
-            data.type, data.ortho_scale = "ORTHO", width / fx
-        else:
-            data.type, data.lens = "PERSP", fx * 36.0 / width
-        self._camera.matrix_world = _matrix(camera.world)
+        """Put the camera where the sample's camera is."""
+        aim(self.scene, self._camera, self.size, camera, clip)
 
     def render(self) -> dict[str, Any]:
         """The passes of this moment, lists of (h,w): "plate" (shade, 1 / depth, palette row, alpha), "clay" (shade,
@@ -246,16 +231,6 @@ class ClayScene:
 
 def _stack(channels: dict[tuple[str, ...], Any], name: str, letters: str) -> list[Any]:
     return [channels[name, letter] for letter in letters]
-
-
-def _aspect(fx: float, fy: float) -> tuple[float, float]:
-    """Pixel aspect with both numbers at least 1, as Blender wants: fx / fy = aspect_y / aspect_x."""
-    ratio = fx / fy if abs(fx - fy) > 1e-5 * fy else 1.0
-    return (1.0, ratio) if ratio >= 1.0 else (1.0 / ratio, 1.0)
-
-
-def _matrix(values: Array) -> Matrix:
-    return Matrix(np.asarray(values).tolist())
 
 
 def _key_direction(camera: CameraSample) -> tuple[float, float, float]:

@@ -32,13 +32,15 @@ class Scratch:
         return block
 
     def render(self, scene: bpy.types.Scene) -> None:
-        """Render a temporary scene to its file.
+        """Render a temporary scene, at its present frame, to its file.
 
         After a render Blender evaluates the *context's* scene anew, which would throw away edits without keys; so the
-        context's scene is an empty one meanwhile.
+        context's scene is an empty one meanwhile. It is at the same frame, because Blender renders a scene that is
+        named to it at the frame of the context's.
         """
         if self._idle is None:
             self._idle = self.add("scenes", bpy.data.scenes.new(".wanstage_idle"))
+        self._idle.frame_current, self._idle.frame_subframe = scene.frame_current, scene.frame_subframe
         with bpy.context.temp_override(scene=self._idle, view_layer=self._idle.view_layers[0]):
             try:
                 bpy.ops.render.render(write_still=True, scene=scene.name)

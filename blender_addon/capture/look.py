@@ -7,6 +7,7 @@ denoiser are ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import bpy
 
 from .evaluate import Scratch, bare_copy, character_objects, scratch, set_frame
 from .params import PLANE, CaptureProblem, ShotParams
+from .pictures import read_targa
 
 NOISE = 0.05  # where this little noise is left, Cycles stops early: the denoiser takes the rest out
 
@@ -31,15 +33,13 @@ def set_render(copy: bpy.types.Scene, size: tuple[int, int], samples: int, path:
     for stamp in tuple(render.bl_rna.properties.keys()):
         if stamp.startswith("use_stamp"):  # dates and file paths would go into the PNG, and off this machine
             setattr(render, stamp, False)
-    image = render.image_settings
-    if hasattr(image, "media_type"):
-        image.media_type = "IMAGE"
+    image = _still_output(copy, alpha)
     image.file_format = "PNG"
-    image.color_mode, image.color_depth, image.compression = "RGBA" if alpha else "RGB", "8", 15
+    image.color_depth, image.compression = "8", 15
     cycles = copy.cycles
     cycles.samples = samples
     cycles.use_adaptive_sampling, cycles.adaptive_threshold = True, NOISE
-    cycles.use_denoising = _can_denoise()
+    cycles.use_denoising = can_denoise()
     cycles.denoising_prefilter = "FAST"
     if hasattr(cycles, "denoising_quality"):
         cycles.denoising_quality = "BALANCED"
@@ -47,7 +47,34 @@ def set_render(copy: bpy.types.Scene, size: tuple[int, int], samples: int, path:
         cycles.denoiser = "OPENIMAGEDENOISE"
 
 
-def _can_denoise() -> bool:
+def _still_output(copy: bpy.types.Scene, alpha: bool) -> Any:
+    image = copy.render.image_settings
+    if hasattr(image, "media_type"):
+        image.media_type = "IMAGE"
+    image.color_mode = "RGBA" if alpha else "RGB"
+    return image
+
+
+def raw_output(copy: bpy.types.Scene, path: Path, alpha: bool) -> None:
+    """Have a temporary scene write pictures that ``read_raw`` reads."""
+    copy.render.filepath, copy.render.use_file_extension = str(path), False
+    image = _still_output(copy, alpha)
+    image.file_format = "TARGA_RAW"
+    image.color_mode = "RGBA" if alpha else "RGB"
+
+
+def read_raw(path: Path) -> Any:
+    """uint8 (h,w,3 or 4), straight alpha; the file is removed, so that it is never read twice. CaptureProblem."""
+    try:
+        data = path.read_bytes()
+        path.unlink()
+    except OSError as error:
+        msg = f"Blender wrote no picture to {path.name}: check the free space of its temporary folder."
+        raise CaptureProblem(msg) from error
+    return read_targa(data)
+
+
+def can_denoise() -> bool:
     """Debian's Blender is built without a denoiser, and a render that asks for one fails."""
     import _cycles
 
@@ -55,16 +82,17 @@ def _can_denoise() -> bool:
 
 
 def render_look(
-    params: ShotParams, scene: bpy.types.Scene, camera: bpy.types.Object, without: list[Any], path: Path
-) -> bytes:
-    """PNG bytes of sample 0, without the characters of these armatures (and so without their shadows)."""
+    params: ShotParams, scene: bpy.types.Scene, camera: bpy.types.Object, path: Path, *,
+    without: Sequence[Any] = (), frame: float | None = None,
+) -> bytes:  # fmt: skip
+    """PNG bytes of sample 0, or of a scene frame, without the characters of these armatures (nor their shadows)."""
     gone = {item for armature in without for item in character_objects(scene, armature)}
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone])
         if camera.name not in copy.objects:
             copy.collection.objects.link(camera)
         copy.camera = camera
-        set_frame(copy, params.frame_start)
+        set_frame(copy, params.frame_start if frame is None else frame)
         set_render(copy, (params.width, params.height), params.look_samples, path, alpha=False)
         return render_png(made, copy, path)
 

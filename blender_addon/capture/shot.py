@@ -15,20 +15,23 @@ from .bake import Bake
 from .camera import CameraSample, read_camera
 from .clay import BACKDROP, ClayScene
 from .evaluate import Scratch, find_armature, find_camera, find_scene, full_copy, sample_frames, scratch, set_frame
+from .face import capture_face
 from .look import render_look
 from .maps import AssetSink, OriginMapper, array_ref, clay_map, clean_depth, plate_map, smooth_edges
 from .params import MAP_PARTS, PARTS, CaptureProblem, CaptureProgress, ShotParams
+from .plate import capture_plates
 from .pose import CharacterPose, PoseCapture, RigReader, TrackBuilder, check_shot, pose_capture
 from .visibility import MapProbe, RayProbe
+from .work import Work
 
 if TYPE_CHECKING:
     import bpy
 
-    from protocol.specs import CharacterTrack, DrivePack
+    from protocol.specs import CharacterTrack, DrivePack, ImageRef
 
 Array = NDArray[Any]
 
-__all__ = ["AssetSink", "capture_shot"]
+__all__ = ["AssetSink", "capture_shot", "capture_stills"]
 
 
 class _Renders:
@@ -39,7 +42,9 @@ class _Renders:
 
     def __init__(self, made: Scratch, params: ShotParams, sink: AssetSink, folder: Path) -> None:
         self.made, self.params, self.sink, self.folder = made, params, sink, folder
-        self.tracks: dict[str, list[Any]] = {part: [] for part in MAP_PARTS & params.parts}
+        made_elsewhere = frozenset() if params.plate == "clay" else frozenset({"plate"})
+        self.tracks: dict[str, list[Any]] = {part: [] for part in (MAP_PARTS & params.parts) - made_elsewhere}
+        self.seen: set[int] = set()
         self.bake: Bake | None = None
         self._clay: ClayScene | None = None
         self._origin: OriginMapper | None = None
@@ -64,6 +69,7 @@ class _Renders:
         depth = clean_depth(passes["depth"])
         mask = self.bake.owners[passes["index"].astype(np.int32)]
         self.probe = MapProbe(depth, mask)
+        self.seen.update(np.unique(mask).tolist())
         if self._origin is None:
             self._origin = OriginMapper(camera, depth)
         self._store(passes, depth, mask)
@@ -104,12 +110,56 @@ def capture_shot(params: ShotParams, folder: AssetSink) -> Generator[CaptureProg
     yield CaptureProgress("prepare", 0, 1)
     with scratch() as made, tempfile.TemporaryDirectory(prefix="wanstage-") as temporary:
         path = Path(temporary)
-        renders = _Renders(made, params, folder, path)
+        renders, work = _Renders(made, params, folder, path), Work(params, scene, camera, folder, path)
         poses = yield from _samples(renders, scene, camera, readers)
+        if params.plate != "clay" and "plate" in params.parts:
+            _check_seen(renders)
+            renders.tracks["plate"] = yield from capture_plates(work, poses.frames)
+        faces, warnings = yield from _faces(work, poses)
         looks = yield from _looks(renders, scene, camera, readers)
-    pack = _pack(poses, renders, looks)
-    yield CaptureProgress("pack", 1, 1, poses.warnings)
+    pack = _pack(poses, renders, looks, faces)
+    yield CaptureProgress("pack", 1, 1, (*poses.warnings, *warnings))
     return pack
+
+
+def capture_stills(
+    params: ShotParams, folder: AssetSink, *, last: bool = False
+) -> Generator[CaptureProgress, None, list[ImageRef]]:
+    """The first sample with materials and light as a picture, and the last one if wanted. Raises CaptureProblem."""
+    check_shot(params)
+    scene = find_scene(params.scene)
+    camera = find_camera(scene, params.camera)
+    frames = sample_frames(scene, params)
+    wanted = [frames[0], frames[-1]] if last else [frames[0]]
+    found = []
+    yield CaptureProgress("prepare", 0, 1)
+    with tempfile.TemporaryDirectory(prefix="wanstage-") as temporary:
+        for step, frame in enumerate(wanted):
+            data = render_look(params, scene, camera, Path(temporary) / f"still{step}.png", frame=frame)
+            found.append(wire.specs.ImageRef(folder.add(data), params.width, params.height))
+            yield CaptureProgress("look", step + 1, len(wanted))
+    return found
+
+
+def _check_seen(renders: _Renders) -> None:
+    """CaptureProblem when no picture of the shot shows who is to be replaced, before the long renders."""
+    replaced = {person.index: person.name for person in renders.params.characters if not person.in_plate}
+    if "mask" in renders.tracks and renders.seen.isdisjoint(replaced):
+        names = " and ".join(replaced.values()) or "Nobody"
+        msg = f"{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range."
+        raise CaptureProblem(msg)
+
+
+def _faces(work: Work, poses: PoseCapture) -> Generator[CaptureProgress, None, tuple[dict[int, Any], list[str]]]:
+    faces: dict[int, Any] = {}
+    warnings: list[str] = []
+    if "face" not in work.params.parts:
+        return faces, warnings
+    for pose in poses.characters:
+        clip, said = yield from capture_face(work, pose, poses)
+        faces[pose.params.index] = clip
+        warnings += said
+    return faces, warnings
 
 
 def _samples(
@@ -146,25 +196,27 @@ def _looks(
     looks: dict[str, Any] = {}
     for step, part in enumerate(wanted):
         without = [reader.armature for reader in readers] if part == "look_plate" else []
-        data = render_look(params, scene, camera, without, renders.folder / f"{part}.png")
+        data = render_look(params, scene, camera, renders.folder / f"{part}.png", without=without)
         looks[part] = wire.specs.ImageRef(renders.sink.add(data), params.width, params.height)
         yield CaptureProgress("look", step + 1, len(wanted))
     return looks
 
 
-def _pack(poses: PoseCapture, renders: _Renders, looks: dict[str, Any]) -> DrivePack:
+def _pack(poses: PoseCapture, renders: _Renders, looks: dict[str, Any], faces: dict[int, Any]) -> DrivePack:
     specs, params, folder = wire.specs, renders.params, renders.sink
     camera = specs.Camera(
         array_ref(poses.world_from_camera, folder),
         array_ref(poses.intrinsics, folder),
         "orthographic" if poses.orthographic else "perspective",
     )
-    characters = tuple(_character_track(character, folder) for character in poses.characters)
+    characters = tuple(
+        _character_track(character, folder, faces.get(character.params.index, ())) for character in poses.characters
+    )
     maps = {part: tuple(track) for part, track in renders.tracks.items()}
     return specs.DrivePack(params.width, params.height, params.frames, params.fps, camera, characters, **maps, **looks)
 
 
-def _character_track(character: CharacterPose, folder: AssetSink) -> CharacterTrack:
+def _character_track(character: CharacterPose, folder: AssetSink, face: tuple[Any, ...]) -> CharacterTrack:
     optional = {
         name: None if track is None else array_ref(track, folder)
         for name, track in (
@@ -178,5 +230,6 @@ def _character_track(character: CharacterPose, folder: AssetSink) -> CharacterTr
         name=character.params.name,
         body=array_ref(character.body, folder),
         derived=character.bone_map.derived,
+        face=face,
         **optional,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import generation, playback, preflight, pump, state, takes, wire
+from .. import generation, playback, preflight, properties, pump, state, takes, wire
 from ..problems import UserProblem
 
 STEP_BUDGET_S = 0.05
@@ -104,7 +104,7 @@ class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
     )
     task: EnumProperty(
         name="Task",
-        items=[("animate", "Animate", ""), ("i2v", "Image to Video", "")],
+        items=properties.TASKS,
         default="i2v",
         options={"SKIP_SAVE"},
         description="What the bundle's job asks for",
@@ -120,13 +120,13 @@ class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
     def _steps(self, context: bpy.types.Context) -> generation.Steps:
         scene = context.scene
         people = {}
-        if self.filepath and self.task == "animate":
+        if self.filepath and self.task in preflight.WITH_PEOPLE:
             generation.refuse(preflight.task_problems(scene, self.task))
             people = generation.references(scene)
-        cached = yield from generation.drive_pack(scene, force=self.force)
+        cached = yield from generation.drive_pack(scene, force=self.force, task=self.task if self.filepath else None)
         if self.filepath:
             pack = generation.with_references(cached.pack, people)
-            spec = generation.spec_of(scene, generation.Wish(self.task), pack)
+            spec = generation.spec_of(scene, generation.Wish(self.task), pack, cached.last)
             _write_bundle(Path(bpy.path.abspath(self.filepath)), spec)
         return cached
 
@@ -159,8 +159,7 @@ class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
         name="Task",
         items=[
             ("shot", "As the Shot Says", ""),
-            ("animate", "Animate", ""),
-            ("i2v", "Image to Video", ""),
+            *properties.TASKS,
         ],
         default="shot",
         options={"SKIP_SAVE"},
@@ -176,7 +175,8 @@ class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
             cls.poll_message_set("A capture is going on")
             return False
         shot = context.scene.wanstage
-        found = preflight.backend_problems(shot.engine, shot.task) + preflight.capture_problems(context.scene)
+        found = preflight.backend_problems(shot.engine, shot.task, shot.model)
+        found += preflight.capture_problems(context.scene)
         return _poll(cls, found)
 
     def _steps(self, context: bpy.types.Context) -> generation.Steps:

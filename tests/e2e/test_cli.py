@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import av
 import cv2
 import msgspec
+import numpy as np
 
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
 from protocol.specs import ImageRef, Output
 from tests.e2e.conftest import ROOT, Served, job_spec, until
+from wan_models.models import MODELS
 
 Serve = Callable[..., Served]
 
@@ -68,6 +71,29 @@ def test_submit_follow_fetch_list(serve: Serve, tmp_path: Path) -> None:
     status, lines, text = wanstage("remove", result["job_id"], "--json", served=served)
     assert (status, lines[-1]["state"]) == (0, "removed"), text
     assert not (served.data / "frames" / result["job_id"]).exists()
+
+
+def test_a_spec_is_changed_and_gets_its_picture(serve: Serve, tmp_path: Path) -> None:
+    served = serve()
+    spec, picture, out = tmp_path / "i2v.json", tmp_path / "first.jpg", tmp_path / "out"
+    spec.write_text(
+        '{"task": "i2v", "engine": "test", "model": "test", "width": 64, "height": 64, "frames": 9, "fps": 16}'
+    )
+    cv2.imwrite(str(picture), np.zeros((64, 96, 3), np.uint8))
+    changes = ("--set", "frames=3", "--set", "output.previews=false", "--set", "label=a = b", "--image", picture)
+    status, lines, text = wanstage("submit", spec, *changes, "--out", out, "--json", served=served)
+    assert (status, lines[-1]["frames"]) == (0, 3), text
+    assert "a = b" in {line.get("label") for line in lines}
+    for wrong, part in (
+        (("--set", "frames"), "KEY=VALUE"),
+        (("--set", "task.x=1"), "set task itself"),
+        (("--set", "frames=many"), "the job's frames is wrong"),
+        (("--image", spec), "save it as PNG or JPEG"),
+        (("--image", tmp_path / "none.png"), "cannot be read"),
+    ):
+        status, _, text = wanstage("submit", spec, *wrong, served=served)
+        assert status == 4
+        assert part in " ".join(text.split())
 
 
 def test_cancel_and_failures_have_exit_codes(serve: Serve, tmp_path: Path) -> None:
@@ -123,3 +149,5 @@ def test_doctor_makes_a_round_trip(tmp_path: Path) -> None:
     assert status == 0, text
     assert lines[0]["curve"] is True
     assert lines[0]["round_trip"]["ok"] is True
+    assert lines[0]["torch"]["version"] == version("torch")
+    assert set(lines[0]["models"]) == {row.name for row in MODELS}

@@ -198,7 +198,7 @@ def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
     assert all(frame.stat().st_size > 200 for frame in frames)
 
 
-CONNECT, GENERATE = 45, 511  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
+CONNECT, GENERATE = 45, 484  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
 def open_tab(window: Window, x: float, top: float, height: float) -> None:

@@ -214,24 +214,24 @@ def _decoded(
 
     Stops after the clip's last frame: what pads the last segment is never decoded.
     """
-    end, place = segment.overlap + segment.fresh, 0
-    edges = [edge for edge in chunk_edges(job.length) if edge[0] < end]
-    yield StageStarted(f"decode{name}", len(edges))
+    overlap, place, last = job.request.animate.overlap, 0, None
+    end = segment.overlap + segment.fresh
+    yield StageStarted(f"decode{name}", segment.fresh)
     chunks: Iterator[Tensor] = job.parts.vae.decode(latents)
     if job.request.animate.match_color and tail is not None:
         chunks = match_seam(chunks, tail, _inside(job, segment))
-    overlap, last = job.request.animate.overlap, None
-    for number, chunk in enumerate(chunks, start=1):
+    for chunk in chunks:
         if job.cancelled():
             return None
         new = chunk[:, :, max(segment.overlap - place, 0) : end - place]
-        if new.shape[2]:
-            first = segment.first + max(place - segment.overlap, 0)
-            yield FramesDecoded(first, _finished(job, to_frames(new), first))
+        place += chunk.shape[2]
         kept = chunk[:, :, -overlap:].cpu()
         last = kept if last is None else torch.cat([last, kept], dim=2)[:, :, -overlap:]
-        place += chunk.shape[2]
-        yield StepDone(number, len(edges))
+        if new.shape[2]:
+            done = min(place, end) - segment.overlap
+            first = segment.first + done - new.shape[2]
+            yield FramesDecoded(first, _finished(job, to_frames(new), first))
+            yield StepDone(done, segment.fresh)
         if place >= end:
             break
     return last

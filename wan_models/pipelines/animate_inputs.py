@@ -7,6 +7,7 @@ Source: ``wan/animate.py`` and ``wan/modules/animate/preprocess`` of Wan2.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import cv2
@@ -17,7 +18,7 @@ from wan_models.control.face import FACE_POINTS, FACE_SIDE, NoFace, crop_face, f
 from wan_models.control.masks import augment_mask
 from wan_models.control.skeleton import draw_pose
 from wan_models.pose import PoseUnavailable, estimate_image, unavailable
-from wan_models.requests import BODY_POINTS, Character, DrivePack, Maps, Reference
+from wan_models.requests import BODY_POINTS, Character, DrivePack, Reference
 
 Frames: TypeAlias = NDArray[np.uint8]
 
@@ -36,19 +37,20 @@ class LastValid:
         """``usable``: whether frame 0..``count`` - 1 has its own; asked once a frame at most."""
         self._count, self._usable = count, usable
         self._known: dict[int, bool] = {}
-        self._lacking: list[int] = []
-        self._told = 0
+        self._told: set[int] = set()
+        self._news: set[int] = set()
 
     def source(self, t: int) -> int | None:
         """The frame that ``t`` takes it from, None when no frame has it."""
-        if not self._has(t) and t not in self._lacking:
-            self._lacking.append(t)
-        frames = (*range(t, -1, -1), *range(t + 1, self._count))
+        if not self._has(t):
+            self._news.add(t)
+        frames = chain(range(t, -1, -1), range(t + 1, self._count))
         return next((frame for frame in frames if self._has(frame)), None)
 
     def news(self) -> tuple[int, ...]:
-        """The frames that were asked for since the last call and lack it, rising."""
-        found, self._told = self._lacking[self._told :], len(self._lacking)
+        """The frames that were asked for since the last call and lack it, rising; each is told once."""
+        found, self._news = self._news - self._told, set()
+        self._told |= found
         return tuple(sorted(found))
 
     def _has(self, t: int) -> bool:
@@ -124,8 +126,10 @@ class AnimateInputs:
 
     def _has_face(self, t: int) -> bool:
         """A picture of one colour is no face."""
-        faces: Maps = self.character.face
-        return t < len(faces) and faces[t].size > 0 and bool(faces[t].min() != faces[t].max())
+        if t >= len(self.character.face):
+            return False
+        picture = self.character.face[t]
+        return picture.size > 0 and bool(picture.min() != picture.max())
 
     def _face(self, t: int) -> Frames:
         if self._still is not None:

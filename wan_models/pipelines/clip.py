@@ -14,6 +14,7 @@ from .decode import STRIDE, latent_frames
 from .denoise import Denoising, denoise, guided, noise
 from .preview import Previews
 from .settings import Settings
+from .wan_forward import Constants, predict
 
 
 def clip_noise(parts: Parts, request: Request) -> Tensor:
@@ -32,19 +33,21 @@ def velocity_of(
     parts: Parts,
     words: list[Tensor],
     cancelled: Cancelled,
-    inputs: Callable[[Tensor], Tensor],
-    times: Callable[[Tensor], Tensor] = lambda timestep: timestep,
+    inputs: Callable[[Tensor], Tensor] = lambda latents: latents,
+    held: int = 0,
 ) -> Velocity:
-    """``inputs``: latents to what the network sees; ``times``: the timestep (1,) to one for each token, or as it is."""
+    """``inputs``: latents to what the network sees; ``held``: how many tokens in front have timestep 0."""
+    constants = Constants(words)
 
     def velocity(network: nn.Module, latents: Tensor, timestep: Tensor, guidance: float) -> Tensor:
-        seen, when = inputs(latents).to(parts.dtype), times(timestep)
-
-        def forward(text: Tensor) -> Tensor:
-            flow: Tensor = network(hidden_states=seen, timestep=when, encoder_hidden_states=text, return_dict=False)[0]
-            return flow
-
-        return guided(lambda: forward(words[0]), lambda: forward(words[1]), guidance, cancelled)
+        seen = inputs(latents).to(parts.dtype)
+        texts, positions = constants.words(network), constants.positions(network, seen)
+        return guided(
+            lambda: predict(network, seen, timestep, texts[0], positions=positions, held=held),
+            lambda: predict(network, seen, timestep, texts[1], positions=positions, held=held),
+            guidance,
+            cancelled,
+        )
 
     return velocity
 

@@ -17,6 +17,7 @@ from typing import Protocol, cast, get_args
 
 import torch
 
+from wan_models import store
 from wan_models.engine import RequestRefused
 from wan_models.events import Event, StageStarted, Warned
 from wan_models.memory.measure import actual_row, free
@@ -26,7 +27,6 @@ from wan_models.options import Options
 from wan_models.registry import model_row
 from wan_models.requests import Lora, Request
 from wan_models.rows import ModelRow
-from wan_models.store import find, find_lora
 from wan_models.weights import RandomCheckpoint, open_checkpoint
 
 from .checks import check_request
@@ -90,7 +90,7 @@ class WanEngine:
             problem = f"there is no plan {plan}: there are auto, {', '.join(get_args(PlanName))}"
             raise RequestRefused(problem)
         if not self._options.random_weights:
-            find(row, self._options)
+            store.find(row, self._options)
         self._loras(row, request)
 
     def generate(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
@@ -144,7 +144,7 @@ class WanEngine:
             if lora.expert == "low" and row.boundary is None:
                 problem = f"{row.name} has one network, so no low-noise expert for the LoRA {lora.name}: choose both"
                 raise RequestRefused(problem)
-        return [(find_lora(lora.name, self._options), lora.weight, lora.expert) for lora in wanted]
+        return [(store.find_lora(lora.name, self._options), lora.weight, lora.expert) for lora in wanted]
 
     def _open(self, row: ModelRow, request: Request) -> _Opened:
         """The model's parts: those that are open, if they serve this job as freshly opened ones would."""
@@ -166,7 +166,7 @@ class WanEngine:
     def _checkpoint(self, row: ModelRow) -> Checkpoint:
         if self._options.random_weights:
             return RandomCheckpoint(row, self._device)
-        return open_checkpoint(find(row, self._options))
+        return open_checkpoint(store.find(row, self._options))
 
     def _plan(self, checkpoint: Checkpoint, request: Request, found: Free) -> Plan:
         return choose(

@@ -200,11 +200,11 @@ class _Vae:
             return vae.encode(pixels)
 
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
-        with self._open() as vae:
+        with self._open("vae encode") as vae:
             return vae.encode_chunks(chunks)
 
     def decode(self, latents: Tensor) -> Iterator[Tensor]:
-        with self._open("vae decode") as vae:
+        with self._open("vae") as vae:
             chunks = iter(vae.decode(latents))
         for _ in range(latents.shape[2]):
             with self._open("vae decode"):  # another network may have worked since the last chunk

@@ -1,8 +1,8 @@
 """TI2V-5B: a clip from text, or from text and its first picture. Source: ``wan/textimage2video.py``.
 
 With a picture, the first latent frame is the picture's from the first step to the last: its tokens are told timestep 0,
-the others the step's, and it is put back after each step. With text alone all tokens have the same timestep, so that it
-is given once: the same numbers as one for each token, without 2 GB of modulation at 1280 x 704 x 121.
+the others the step's (``wan_forward.py``), and it is put back after each step. With text alone all tokens have the same
+timestep, which is given once.
 
 Unlike diffusers' pipelines: the picture is scaled to cover the clip and cut at the centre rather than squeezed; the
 official noise levels and negative prompt by default; a last picture is refused rather than ignored.
@@ -48,7 +48,7 @@ def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancel
     words, latents = texts(parts, settings), clip_noise(parts, request)
     image = None if request.task == "t2v" else first_image(request)
     if image is None:
-        velocity = velocity_of(parts, words, cancelled, lambda latents: latents)
+        velocity = velocity_of(parts, words, cancelled)
         return (yield from sampled(parts, settings, velocity, latents, previews=request.previews, cancelled=cancelled))
     if stretch_of(image, request.width, request.height) > STRETCH:
         yield Warned(cut_sentence(image, request.width, request.height, "first image"))
@@ -57,8 +57,7 @@ def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancel
     def hold(latents: Tensor) -> Tensor:
         return torch.cat([first, latents[:, :, 1:]], 2)
 
-    shares = token_shares(latents)
-    velocity = velocity_of(parts, words, cancelled, lambda latents: latents, lambda timestep: shares * timestep)
+    velocity = velocity_of(parts, words, cancelled, held=held_tokens(latents))
     return (
         yield from sampled(
             parts,
@@ -72,9 +71,7 @@ def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancel
     )
 
 
-def token_shares(latents: Tensor) -> Tensor:
-    """(1, tokens) float32: 0 for the first latent frame's tokens, 1 for the others; times the step's timestep."""
-    frames, height, width = latents.shape[2:]
-    shares = torch.ones((frames, height // PATCH, width // PATCH), dtype=torch.float32, device=latents.device)
-    shares[0] = 0.0
-    return shares.reshape(1, -1)
+def held_tokens(latents: Tensor) -> int:
+    """How many tokens the first latent frame has."""
+    height, width = latents.shape[3:]
+    return (height // PATCH) * (width // PATCH)

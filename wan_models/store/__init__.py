@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .found import Found, ModelMissing
+from .lora_store import find_lora, lora_files
 from .search import find, installed
 
-__all__ = ["Found", "ModelMissing", "find", "installed"]
+__all__ = ["Found", "ModelMissing", "find", "find_lora", "installed", "lora_files"]

@@ -10,8 +10,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from wan_models.models import MODELS
 from wan_models.rows import ModelRow, PartName
 
+from .catalogue import TOKENIZER
 from .found import Found
 from .headers import BadFile, read_header, shapes
 from .layouts import fits, tokenizer_in
@@ -37,8 +39,6 @@ _NAMES: dict[str, str] = {
     "ti2v": r"wan[-_. ]?2[-_.]?2.*ti2v",
     "animate": r"wan.*animate",
 }
-TOKENIZER_ITEM = "umt5-xxl-tokenizer"
-"""What ``wanstage models pull`` calls the tokenizer alone."""
 
 
 def _part_pattern(row: ModelRow, part: PartName) -> re.Pattern[str]:
@@ -110,7 +110,7 @@ def single(row: ModelRow, bases: Sequence[Path]) -> Found | None:
             raise Incomplete(problem)
         files[part] = (sound(there[0]),)
     root = files["transformer"][0].parent
-    return Found(row, "single", root, files, tokenizer(row, files["text_encoder"][0], bases))
+    return Found(row, "single", root, files, tokenizer(files["text_encoder"][0], bases))
 
 
 def _transformers(row: ModelRow, bases: Sequence[Path]) -> dict[PartName, Path]:
@@ -151,20 +151,20 @@ def _fits(row: ModelRow, path: Path) -> bool:
     return not told or fits(row, told)
 
 
-def tokenizer(row: ModelRow, text_encoder: Path, bases: Sequence[Path]) -> Path:
+def tokenizer(text_encoder: Path, bases: Sequence[Path]) -> Path:
     """A tokenizer for loose files: a folder beside them, the store's, one in the Hugging Face cache, or the text
     encoder's own file when the SentencePiece model is in it. Raises Incomplete.
     """
     around = [*bases, *(base / name for base in bases for name in ("text_encoders", "models/text_encoders"))]
     names = ("tokenizer", "umt5-xxl", "google/umt5-xxl")
     folders = [text_encoder.parent, *(folder / name for folder in (text_encoder.parent, *around) for name in names)]
-    folders.append(own_folder() / TOKENIZER_ITEM / "tokenizer")
-    folders += [folder / "tokenizer" for folder in snapshots(row.repo)]
+    folders.append(own_folder() / TOKENIZER / "tokenizer")
+    folders += [folder / "tokenizer" for each in MODELS for folder in snapshots(each.repo)]
     folders += list(snapshots("google/umt5-xxl"))
     there = next((folder for folder in folders if tokenizer_in(folder)), None)
     if there is not None:
         return there
     if text_encoder.suffix == ".safetensors" and "spiece_model" in read_header(text_encoder).shapes:
         return text_encoder
-    problem = f"no tokenizer lies beside {text_encoder}: run 'wanstage models pull {TOKENIZER_ITEM}'"
+    problem = f"no tokenizer lies beside {text_encoder}: run 'wanstage models pull {TOKENIZER}'"
     raise Incomplete(problem)

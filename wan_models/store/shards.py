@@ -28,7 +28,8 @@ def variant_of(name: str) -> str:
     return rest.strip(".-_")
 
 
-def _rank(name: str) -> tuple[int, str]:
+def rank(name: str) -> tuple[int, str]:
+    """A sort key of files that are the same weights: no variant, bf16, fp16, then others."""
     variant = variant_of(name)
     return (_VARIANTS.index(variant) if variant in _VARIANTS else len(_VARIANTS), name)
 
@@ -48,7 +49,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         others = [name for name in names if name.endswith((".bin", ".pt", ".pth"))]
         raise Incomplete(problem + (f", only {others[0]}, which is not read" if others else ""))
     problems = []
-    for _, wanted in sorted(sets.items(), key=lambda item: _rank(item[1][0])):
+    for _, wanted in sorted(sets.items(), key=lambda item: rank(item[1][0])):
         lacking = [name for name in wanted if not (folder / name).is_file()]
         if not lacking:
             return tuple(sound(folder / name) for name in wanted)

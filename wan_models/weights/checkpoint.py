@@ -19,7 +19,7 @@ from .naming import Naming, open_naming
 from .networks import tensor_shapes
 from .shapes import inferred
 from .sources import open_source
-from .tokens import read_tokenizer
+from .tokenizers import read_tokenizer
 
 
 class FileCheckpoint:

@@ -15,7 +15,7 @@ import torch
 from diffusers.loaders import single_file_utils
 from torch import Tensor
 
-from .scaled import plain
+from .scaled import PlainSource
 from .sources import Source
 
 Renaming = Callable[[str, Tensor], Mapping[str, Tensor]]
@@ -45,8 +45,8 @@ class Naming:
 
 def open_naming(cls: str, source: Source) -> Naming:
     """The source of a network of class ``cls`` (of diffusers or transformers) under the class's names."""
-    source = plain(source)
-    return Naming(source, _RENAMINGS[cls](source.shapes))
+    plain = PlainSource(source)
+    return Naming(plain, _RENAMINGS[cls](plain.shapes))
 
 
 def _same(name: str, tensor: Tensor) -> Mapping[str, Tensor]:

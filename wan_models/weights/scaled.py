@@ -53,12 +53,6 @@ class PlainSource:
         return None
 
 
-def plain(source: Source) -> Source:
-    """The source without what ComfyUI adds; the same one when it adds nothing."""
-    extra = any(name.startswith(_PREFIXES) or name.endswith(_NOTES) for name in source.shapes)
-    return PlainSource(source) if extra else source
-
-
 def _stripped(name: str) -> str:
     for prefix in _PREFIXES:
         name = name.removeprefix(prefix)

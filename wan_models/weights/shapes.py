@@ -77,7 +77,7 @@ def _vae(config: Mapping[str, Any], shapes: Shapes, _: Mapping[str, Any]) -> dic
 def _transformer(config: Mapping[str, Any], shapes: Shapes, original: Mapping[str, Any]) -> dict[str, Any]:
     width = config["attention_head_dim"]
     dim = _size(shapes, "patch_embedding.weight", 0, config["num_attention_heads"] * width)
-    heads = int(original.get("num_heads", dim // width))
+    heads = int(original.get("num_heads", max(1, dim // width)))
     time, text = "condition_embedder.time_embedder.linear_1.weight", "condition_embedder.text_embedder.linear_1.weight"
     return {
         "num_attention_heads": heads,
@@ -132,7 +132,7 @@ def _animate2(config: Mapping[str, Any], shapes: Shapes, _: Mapping[str, Any]) -
     return {
         "in_dim": _size(shapes, "patch_embedding.weight", 1, config["in_dim"]),
         "dim": dim,
-        "num_heads": dim // width,
+        "num_heads": max(1, dim // width),
         "ffn_dim": _size(shapes, "blocks.0.ffn.0.weight", 0, 13824),
         "freq_dim": _size(shapes, "time_embedding.0.weight", 1, 256),
         "text_dim": _size(shapes, "text_embedding.0.weight", 1, 4096),

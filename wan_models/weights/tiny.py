@@ -23,6 +23,7 @@ from wan_models.rows import ModelRow, PartName
 
 from .networks import build
 from .numbers import number
+from .tiny_original import write_part
 from .tokens import VOCABULARY, write_tokenizer
 
 ALL = tuple(row.name for row in MODELS)
@@ -30,8 +31,8 @@ _SHARDS: Mapping[PartName, str] = {"transformer": "200KB", "transformer_2": "200
 """Largest file of these parts, so that they are sharded as the released ones."""
 _T5 = {"vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 _CLIP = {"hidden_size": 32, "intermediate_size": 64, "projection_dim": 16, "num_hidden_layers": 3,
-         "num_attention_heads": 2}  # fmt: skip
-_CLIP_ANIMATE2 = {**_CLIP, "hidden_size": 1280, "num_hidden_layers": 2, "num_attention_heads": 16}
+         "num_attention_heads": 16}  # fmt: skip
+_CLIP_ANIMATE2 = {**_CLIP, "hidden_size": 1280, "num_hidden_layers": 2}
 """Animate-2's class takes 1280 numbers a token, whatever its own size."""
 _WAN = {"num_attention_heads": 2, "attention_head_dim": 32, "text_dim": 32, "freq_dim": 64, "ffn_dim": 128,
         "num_layers": 2}  # fmt: skip
@@ -70,14 +71,16 @@ def make_tiny(
     """Write tiny checkpoints of ``models`` into ``folder``/<model name>; the folders by the models' names.
 
     As released: A14B's and the 5B's transformers and the VAEs are float32, CLIP float16, the rest bfloat16.
+    The original layout is written of models that were released in it; the others are not among the answer.
     Raises RequestRefused for an unknown model and OSError as the file system does.
     """
     written = {}
-    for name in models:
-        row, root = model_row(name), folder / name
+    for row in map(model_row, models):
+        if layout == "original" and not row.original_repo:
+            continue
+        root = written[row.name] = folder / row.name
         root.mkdir(parents=True, exist_ok=True)
-        _write_diffusers(row, root)
-        written[name] = root
+        (_write_diffusers if layout == "diffusers" else _write_original)(row, root)
     return written
 
 
@@ -93,6 +96,14 @@ def _write_diffusers(row: ModelRow, root: Path) -> None:
         transformers.CLIPImageProcessor().save_pretrained(str(root / "image_processor"))
     index = json.dumps(model_index(row), indent=2) + "\n"
     (root / "model_index.json").write_text(index, encoding="utf-8")
+
+
+def _write_original(row: ModelRow, root: Path) -> None:
+    for part in row.parts:
+        config, shard = tiny_config(row, part), _SHARDS.get(part, "1GB")
+        write_part(row, part, tiny_network(row, part), root, config=config, shard=shard)
+    write_tokenizer(root / "google" / "umt5-xxl")
+    (root / "configuration.json").write_text('{"framework": "pytorch", "task": "other"}\n', encoding="utf-8")
 
 
 def _older_names(file: Path) -> None:

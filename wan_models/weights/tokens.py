@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from transformers import AutoTokenizer, T5Tokenizer
+from transformers import T5Tokenizer
 
-from wan_models.engine import RequestRefused
 from wan_models.models import ANIMATE2_PROMPT, ANIMATE_PROMPT, NEGATIVE
 
 VOCABULARY = 512
@@ -47,12 +45,3 @@ def small_tokenizer() -> T5Tokenizer:
 def write_tokenizer(folder: Path) -> None:
     """Write the tokenizer as the released repositories have it."""
     small_tokenizer().save_pretrained(str(folder))
-
-
-def read_tokenizer(path: Path) -> Any:  # noqa: ANN401 - transformers has no type for all of them
-    """The tokenizer in a folder. Raises RequestRefused, naming what is missing."""
-    try:
-        return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
-    except (OSError, ValueError) as error:
-        problem = f"{path} has no tokenizer that can be read ({str(error).splitlines()[0]}): download the model again"
-        raise RequestRefused(problem) from error

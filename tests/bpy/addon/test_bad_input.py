@@ -144,8 +144,8 @@ def a_file_in_the_way(_scene: Scene, folder: Path) -> None:
     (folder / "wanstage").write_text("in the way")
 
 
-def unknown_engine(scene: Scene, _folder: Path) -> None:
-    scene.wanstage.engine = "wan"
+def unknown_model(scene: Scene, _folder: Path) -> None:
+    scene.wanstage.engine, scene.wanstage.model = "wan", "wan9"
 
 
 CASES: dict[str, tuple[Callable[[Scene, Path], None], str, tuple[str, ...]]] = {
@@ -168,7 +168,7 @@ CASES: dict[str, tuple[Callable[[Scene, Path], None], str, tuple[str, ...]]] = {
     "wrong pattern": (wrong_pattern, "i2v", ("'//wanstage/{shot}/{take}'", "use {scene}, {task} and {take} only")),
     "open brace": (open_brace, "i2v", ("'//wanstage/{take'", "use {scene}, {task} and {take} only")),
     "a file in the way": (a_file_in_the_way, "i2v", ("cannot be written to", "Not a directory", "save the file else")),
-    "unknown engine": (unknown_engine, "i2v", ("has no engine wan", "it has: ", "draft")),
+    "unknown model": (unknown_model, "i2v", ("has no model wan9", "for i2v it has: ", "Wan2.2 TI2V 5B")),
 }  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def test_a_segments_frames_are_out_before_the_next_one_is_begun(parts: TinyParts
         "encode", "encode 1 of 2", "denoise 1 of 2", "StepDone", "StepDone", "decode 1 of 2",
         *["FramesDecoded", "StepDone"] * 3,
     ]  # fmt: skip
-    second = ["encode 2 of 2", "denoise 2 of 2", "StepDone", "StepDone", "decode 2 of 2", "StepDone"]
+    second = ["encode 2 of 2", "denoise 2 of 2", "StepDone", "StepDone", "decode 2 of 2"]
     assert kinds == [*first, *second, *["FramesDecoded", "StepDone"] * 2]
     sizes = [len(event.frames) for event in events if isinstance(event, FramesDecoded)]
     assert sizes == [1, 4, 4, 4, 4]

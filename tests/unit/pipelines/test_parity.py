@@ -6,9 +6,9 @@ official code does, and where it is tested:
 | diffusers 0.42                               | ours, as official                         | test          |
 | -------------------------------------------- | ----------------------------------------- | ------------- |
 | noise levels from 1 to 0.001                 | from 0.999 to 0                           | test_denoise  |
-| shift of the checkpoint (A14B: 3)            | 12, 5, 5                                  | test_settings |
-| no negative prompt                           | the official one                          | test_settings |
-| guidance 5, steps 50 by default              | 4 / 3, 3.5 / 3.5, 5; 40 or 50 steps       | test_settings |
+| shift of the checkpoint (A14B: 3)            | 12, 5, 5                                  | test_checks   |
+| no negative prompt                           | the official one                          | test_checks   |
+| guidance 5, steps 50 by default              | 4 / 3, 3.5 / 3.5, 5; 40 or 50 steps       | test_checks   |
 | the 5B's picture is squeezed to the size     | scaled to cover it and cut                | test_pictures |
 | the A14B's picture is squeezed to any aspect | up to 3 %, beyond that cut, with a warning | test_pictures |
 | the 5B ignores a last picture                | refused                                   | test_checks   |

@@ -1,0 +1,103 @@
+"""What is fetched of a repository, and LoRAs by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from store_trees import write_safetensors
+
+from wan_models.models import MODELS
+from wan_models.options import Options
+from wan_models.store import ModelMissing, find_lora
+from wan_models.store.catalogue import LORAS, item, items
+
+T2V = item("wan2.2-t2v-a14b")
+
+
+def listing(row_name: str, extra: tuple[str, ...] = ()) -> list[str]:
+    row = item(row_name).row
+    assert row is not None
+    paths = ["README.md", ".gitattributes", "model_index.json", "scheduler/scheduler_config.json", "assets/logo.png"]
+    paths += ["tokenizer/tokenizer.json", "tokenizer/spiece.model", "examples/i2v_input.JPG"]
+    for part in row.parts:
+        stem = "diffusion_pytorch_model" if part in ("vae", "transformer", "transformer_2") else "model"
+        paths += [f"{part}/config.json", f"{part}/{stem}.safetensors.index.json"]
+        paths += [f"{part}/{stem}-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    return [*paths, *extra]
+
+
+@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.name)
+def test_only_what_is_needed(row: object) -> None:
+    name = str(getattr(row, "name", ""))
+    extra = ("vae/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.safetensors", "vae/model.onnx")
+    wanted = item(name).wanted(listing(name, extra))
+    assert len(wanted) == len(set(wanted))
+    assert set(listing(name)) - set(wanted) == {"README.md", ".gitattributes", "assets/logo.png",
+                                               "examples/i2v_input.JPG"}  # fmt: skip
+    assert not set(wanted) & set(extra)
+
+
+def test_a_variant_where_there_is_nothing_else() -> None:
+    paths = [path for path in listing("wan2.2-t2v-a14b") if not path.startswith("vae/")]
+    paths += [f"vae/diffusion_pytorch_model.{variant}.safetensors" for variant in ("bf16", "fp16")]
+    wanted = T2V.wanted([*paths, "vae/config.json"])
+    assert [path for path in wanted if path.startswith("vae/")] == [
+        "vae/config.json", "vae/diffusion_pytorch_model.bf16.safetensors"
+    ]  # fmt: skip
+
+
+def test_a_repository_that_changed() -> None:
+    paths = [path for path in listing("wan2.2-t2v-a14b") if "transformer_2/" not in path]
+    with pytest.raises(ModelMissing, match=r"has no transformer_2/\*.safetensors any more"):
+        T2V.wanted(paths)
+    with pytest.raises(ModelMissing, match=r"there is no model or LoRA wan9: there are wan2\.2-t2v-a14b, "):
+        item("wan9")
+
+
+def test_presets_name_loras_that_can_be_pulled() -> None:
+    named = {name for row in MODELS if row.fast for name, _ in row.fast.loras}
+    named |= {str(row.extras["relighting_lora"]) for row in MODELS if "relighting_lora" in row.extras}
+    assert named == {lora.name for lora in LORAS}
+    assert len({each.name for each in items()}) == len(items())
+    for lora in LORAS:
+        assert item(lora.name).wanted(["README.md", *lora.paths]) == [lora.paths[0]]
+    assert item("umt5-xxl-tokenizer").wanted(listing("wan2.2-ti2v-5b")) == [
+        "tokenizer/tokenizer.json", "tokenizer/spiece.model"
+    ]  # fmt: skip
+
+
+def test_find_lora(home: Path) -> None:
+    options = Options(folders=(home / "ComfyUI",))
+    with pytest.raises(ModelMissing, match=r"there is no LoRA paint in no folder.*put its \.safetensors file into"):
+        find_lora("paint", options)
+    mine = write_safetensors(home / "ComfyUI" / "models" / "loras" / "styles" / "paint.v2.safetensors", {"x": (1,)})
+    own = write_safetensors(home / "data" / "models" / "loras" / "other.safetensors", {"x": (1,)})
+    for name in ("paint.v2", "styles/paint.v2", "paint.v2.safetensors"):
+        assert find_lora(name, options) == mine
+    assert find_lora("other", options) == own
+    for name in ("paint", str(mine), "../loras/styles/paint.v2", "/etc/passwd", ""):
+        with pytest.raises(ModelMissing, match="there is no LoRA"):
+            find_lora(name, options)
+
+
+@pytest.mark.parametrize("lora", LORAS, ids=lambda lora: lora.name)
+def test_find_known_loras(lora: object, home: Path) -> None:
+    known = next(each for each in LORAS if each is lora)
+    options = Options(folders=(home / "mine",))
+    with pytest.raises(ModelMissing, match=f"run 'wanstage models pull {known.name}'"):
+        find_lora(known.name, options)
+    snapshot = home / "hub" / f"models--{known.repo.replace('/', '--')}" / "snapshots" / ("b" * 40)
+    cached = write_safetensors(snapshot / known.paths[0], {"x": (1,)})
+    assert find_lora(known.name, options) == cached
+    pulled = write_safetensors(home / "data" / "models" / known.name / known.paths[0], {"x": (1,)})
+    assert find_lora(known.name, options) == pulled
+    comfy = write_safetensors(home / "mine" / "models" / "loras" / f"{known.also[0]}.safetensors", {"x": (1,)})
+    assert find_lora(known.name, options) == comfy
+
+
+def test_relighting_in_the_original_repository(home: Path) -> None:
+    path = home / "mine" / "my animate" / "relighting_lora.ckpt"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    assert find_lora("wan2.2-animate-relighting", Options(folders=(home / "mine",))) == path

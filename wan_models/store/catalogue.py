@@ -1,0 +1,144 @@
+"""What ``wanstage models pull`` can fetch: the models of the registry, LoRAs that presets name, a tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wan_models.models import MODELS
+from wan_models.rows import ModelRow
+
+from .found import ModelMissing
+
+TOKENIZER = "umt5-xxl-tokenizer"
+"""The text encoder's tokenizer alone, for loose files (ComfyUI's text encoders as GGUF have none)."""
+
+
+@dataclass(frozen=True)
+class KnownLora:
+    """A LoRA with a name in the store. ``paths``: its file in the repository, best layout first; ``also``: stems of
+    the same weights as ComfyUI users have them.
+    """
+
+    name: str
+    repo: str
+    paths: tuple[str, ...]
+    models: tuple[str, ...]
+    nbytes: int
+    also: tuple[str, ...] = ()
+    licence: str = "Apache-2.0"
+
+
+def _lightning(kind: str, version: str, comfy: str) -> tuple[KnownLora, ...]:
+    folder = f"Wan2.2-{kind.upper()}-A14B-4steps-lora-rank64-Seko-{version}"
+    return tuple(
+        KnownLora(
+            name=f"wan2.2-{kind}-lightx2v-4step-{expert}",
+            repo="lightx2v/Wan2.2-Lightning",
+            paths=(f"{folder}/{expert}_noise_model.safetensors",),
+            models=(f"wan2.2-{kind}-a14b",),
+            nbytes=1_226_977_424,
+            also=(f"wan2.2_{kind}_lightx2v_4steps_lora_{comfy}_{expert}_noise",),
+        )
+        for expert in ("high", "low")
+    )
+
+
+LORAS: tuple[KnownLora, ...] = (
+    *_lightning("t2v", "V1.1", "v1.1"),
+    *_lightning("i2v", "V1", "v1"),
+    KnownLora(
+        name="wan2.2-animate-relighting",
+        repo="Wan-AI/Wan2.2-Animate-14B",
+        paths=("relighting_lora/adapter_model.safetensors", "relighting_lora.ckpt"),
+        models=("wan2.2-animate-14b",),
+        nbytes=2_870_000_000,
+        also=("WanAnimate_relight_lora_fp16", "wan2.2_animate_14B_relight_lora_bf16"),
+    ),
+)
+"""Repositories and file names as their pages have them (2025); bytes are what the hub said, for a first estimate."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to pull: a name, a repository, and which of its files."""
+
+    name: str
+    title: str
+    repo: str
+    licence: str
+    row: ModelRow | None = None
+    lora: KnownLora | None = None
+
+    @property
+    def kind(self) -> str:
+        """``model``, ``lora`` or ``tokenizer``."""
+        return "model" if self.row else "lora" if self.lora else "tokenizer"
+
+    def wanted(self, paths: Sequence[str]) -> list[str]:
+        """The files to fetch of a repository's: no duplicate formats or precisions, no pictures.
+
+        Raises ModelMissing when the repository lacks one.
+        """
+        if self.row:
+            return _model_files(self.row, paths)
+        if self.lora:
+            there = [path for path in self.lora.paths if path in paths]
+            config = there[0].rpartition("/")[0] + "/adapter_config.json" if there else ""
+            wanted = [*there[:1], *([config] if config in paths else [])]
+        else:
+            wanted = _in_folder(paths, "tokenizer")
+        if not wanted:
+            raise _moved(self.repo, self.lora.paths[0] if self.lora else "tokenizer/")
+        return wanted
+
+
+def _moved(repo: str, path: str) -> ModelMissing:
+    return ModelMissing(f"{repo} has no {path} any more: a newer Wanstage may know where it went")
+
+
+def _in_folder(paths: Sequence[str], folder: str) -> list[str]:
+    return [path for path in paths if path.rpartition("/")[0] == folder]
+
+
+def _model_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
+    wanted = [path for path in paths if path in ("model_index.json", "modular_model_index.json")]
+    for folder in ("scheduler", "tokenizer", "image_processor"):
+        wanted += _in_folder(paths, folder)
+    for part in row.parts:
+        inside = _in_folder(paths, part)
+        weights = _weights(inside)
+        if not weights or f"{part}/config.json" not in inside:
+            raise _moved(row.repo, f"{part}/{'config.json' if weights else '*.safetensors'}")
+        wanted += [f"{part}/config.json", *weights]
+    return wanted
+
+
+def _weights(inside: Sequence[str]) -> list[str]:
+    """One set of safetensors of a folder, with its index: no variant, or else the best one."""
+    from .shards import rank, variant_of
+
+    names = [path for path in inside if path.endswith(".safetensors") or ".safetensors.index" in path]
+    if not names:
+        return []
+    best = variant_of(min((path.rpartition("/")[2] for path in names), key=rank))
+    return [path for path in names if variant_of(path.rpartition("/")[2]) == best]
+
+
+def items() -> tuple[Item, ...]:
+    """Everything that can be pulled, models first."""
+    tokens = next(row for row in MODELS if row.family == "ti2v")
+    return (
+        *(Item(row.name, row.title, row.repo, row.licence, row=row) for row in MODELS),
+        *(Item(lora.name, f"LoRA for {', '.join(lora.models)}", lora.repo, lora.licence, lora=lora) for lora in LORAS),
+        Item(TOKENIZER, "Tokenizer of the text encoder", tokens.repo, tokens.licence),
+    )
+
+
+def item(name: str) -> Item:
+    """The item of that name. Raises ModelMissing with the names there are."""
+    there = {each.name: each for each in items()}
+    if name not in there:
+        problem = f"there is no model or LoRA {name}: there are {', '.join(there)}"
+        raise ModelMissing(problem)
+    return there[name]
