@@ -1,4 +1,4 @@
-"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | doctor | models | plan | bench``
+"""The command line: ``wanstage serve | submit | jobs | watch | cancel | remove | fetch | models | plan | bench | doctor``.
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
@@ -189,12 +189,13 @@ def parser() -> argparse.ArgumentParser:
         if name == "fetch":
             each.add_argument("--out", type=Path, required=True, metavar="DIR")
             each.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    models_command.add_parser(commands)
+    plan_command.add_parser(commands)
+    bench_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="say what works here, with a round trip through a private backend")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--data", type=Path, metavar="DIR")
     doctor.set_defaults(run=_doctor)
-    for add_parser in (models_command.add_parser, plan_command.add_parser, bench_command.add_parser):
-        add_parser(commands)
     return top
 
 

@@ -193,8 +193,9 @@ def remove(item: Item) -> int:
         if not entry.get("ours") or _handed_over(item, str(place)):
             continue
         seen = Path(str(entry["seen"]))
-        freed += 0 if seen.is_symlink() or seen == place else _unlink(seen)
-        seen.unlink(missing_ok=True)
+        if seen != place:
+            freed += 0 if seen.is_symlink() else _unlink(seen)
+            seen.unlink(missing_ok=True)
         freed += _unlink(part_of(place)) + (0 if _still_seen(place, Path(note.folder)) else _unlink(place))
     _prune(Path(note.folder))
     receipts.forget(item.name)

@@ -57,8 +57,10 @@ def write_diffusers(folder: Path, row: ModelRow) -> Path:
             write_sharded(where, "diffusion_pytorch_model", transformer_shapes(row), 2)
         else:
             stem = "diffusion_pytorch_model" if part == "vae" else "model"
-            write_safetensors(where / f"{stem}.safetensors", {"x": (2,)})
+            write_safetensors(where / f"{stem}.safetensors", {f"{part}.weight": (2,)})
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"flow_shift": 5.0}')
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer" / "tokenizer.json").write_text("{}")
     return folder
