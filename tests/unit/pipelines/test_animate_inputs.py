@@ -31,7 +31,7 @@ from wan_models.control.skeleton import draw_pose
 from wan_models.engine import RequestRefused
 from wan_models.pipelines.animate_checks import check, driven
 from wan_models.pipelines.animate_inputs import AnimateInputs, LastValid, head_box, letterbox, neutral_face, spans
-from wan_models.pipelines.animate_segments import chunk_edges, ping_pong, segments
+from wan_models.pipelines.animate_segments import ping_pong, segments
 from wan_models.pipelines.color import ColorMatch
 from wan_models.pipelines.compose import compose, nearer
 from wan_models.requests import BEHIND, BODY_POINTS, MISSING, SCORE, STATE, Character, DrivePack, PoseTrack, Reference
@@ -71,11 +71,6 @@ def test_segments_that_cannot_be(count: int, length: int, overlap: int) -> None:
         list(segments(count, length, overlap))
 
 
-def test_chunks_are_the_vaes() -> None:
-    assert chunk_edges(9) == [(0, 1), (1, 5), (5, 9)]
-    assert chunk_edges(1) == [(0, 1)]
-
-
 def test_last_valid_first_then_the_next() -> None:
     asked = []
 
@@ -105,6 +100,14 @@ def test_poses_are_the_official_drawings() -> None:
     body = pack.characters[0].pose.body
     for picture, t in zip(made, (2, 0, 2), strict=True):
         assert np.array_equal(picture, draw_pose(body[t], height=HEIGHT, width=WIDTH))
+
+
+def test_what_is_behind_the_camera_is_not_drawn() -> None:
+    track = body_track(1)
+    track[0, 3:5, STATE] = BEHIND, MISSING
+    made = _inputs(_with(shot(1), pose=PoseTrack(track)), 1).poses([0])[0]
+    track[0, 3:5, SCORE] = 0.0
+    assert np.array_equal(made, draw_pose(track[0], height=HEIGHT, width=WIDTH))
 
 
 def test_backgrounds_are_black_in_the_widened_mask_only() -> None:
