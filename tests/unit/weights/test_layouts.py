@@ -259,18 +259,25 @@ def test_a_number_of_a_k_quant(tmp_path: Path) -> None:
 def test_loose_files_of_the_other_parts(tmp_path: Path, released: Mapping[str, Path]) -> None:
     row = tiny_row("wan2.2-animate-14b")
     folder = released[row.name]
-    vae = load_file(str(folder / "vae" / "diffusion_pytorch_model.safetensors"))
-    save_file(official("AutoencoderKLWan", vae), str(tmp_path / "wan_2.1_vae.safetensors"))
-    same(loaded(single(row, "vae", tmp_path / "wan_2.1_vae.safetensors"), "vae"), reference(row, folder, "vae"))
+    vae = official("AutoencoderKLWan", load_file(str(folder / "vae" / "diffusion_pytorch_model.safetensors")))
+    for prefix in ("", "model."):
+        save_file({prefix + name: tensor for name, tensor in vae.items()}, str(tmp_path / "wan_2.1_vae.safetensors"))
+        same(loaded(single(row, "vae", tmp_path / "wan_2.1_vae.safetensors"), "vae"), reference(row, folder, "vae"))
     encoder = reference(row, folder, "text_encoder")
     tensors = {name: tensor for name, tensor in encoder.state_dict().items() if "embed_tokens" not in name}
     save_file(scaled_fp8(tensors, late=False), str(tmp_path / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"))
     ours = loaded(single(row, "text_encoder", tmp_path / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"), "text_encoder")
     same(ours, encoder, tolerance=1 / 16)
-    clip = load_file(str(folder / "image_encoder" / "model.safetensors")) | {"visual_projection.weight": torch.ones(2)}
-    save_file(clip, str(tmp_path / "clip_vision_h.safetensors"))
-    ours = loaded(single(row, "image_encoder", tmp_path / "clip_vision_h.safetensors"), "image_encoder")
-    same(ours, reference(row, folder, "image_encoder"))
+    theirs = reference(row, folder, "image_encoder")
+    whole = load_file(str(folder / "image_encoder" / "model.safetensors")) | {"visual_projection.weight": torch.ones(2)}
+    tower = {
+        name.removeprefix("visual."): tensor.contiguous()
+        for name, tensor in official("CLIPVisionModel", theirs.state_dict()).items()
+        if name.startswith("visual.")
+    }
+    for clip in (whole, tower):
+        save_file(clip, str(tmp_path / "clip_vision_h.safetensors"))
+        same(loaded(single(row, "image_encoder", tmp_path / "clip_vision_h.safetensors"), "image_encoder"), theirs)
 
 
 _LLAMA = {
