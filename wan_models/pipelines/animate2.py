@@ -149,7 +149,7 @@ def doubts(row: ModelRow, request: Request) -> Iterator[str]:
 
 
 def _named(stage: str, segment: inputs.Segment, pieces: list[inputs.Segment]) -> str:
-    return stage if len(pieces) == 1 else f"{stage} {segment.number + 1}/{len(pieces)}"
+    return stage if len(pieces) == 1 else f"{stage} {segment.number + 1} of {len(pieces)}"
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def test_events_come_in_their_order(parts: Make) -> None:
     events = events_of(parts(), request_of(BASE, render(12), sampler=SamplerSettings(steps=2), previews=True))
     stages = [event for event in events if isinstance(event, StageStarted)]
     assert [(stage.name, stage.steps) for stage in stages] == [
-        ("encode", 0), ("denoise 1/2", 2), ("decode 1/2", 9), ("encode 2/2", 0), ("denoise 2/2", 2), ("decode 2/2", 3),
+        ("encode", 0), ("denoise 1 of 2", 2), ("decode 1 of 2", 9),
+        ("encode 2 of 2", 0), ("denoise 2 of 2", 2), ("decode 2 of 2", 3),
     ]  # fmt: skip
     chunks = [(event.first, len(event.frames)) for event in events if isinstance(event, FramesDecoded)]
     assert chunks == [(0, 1), (1, 4), (5, 4), (9, 3)]
