@@ -18,7 +18,7 @@ from wan_models.control.face import FACE_POINTS, FACE_SIDE, NoFace, crop_face, f
 from wan_models.control.masks import augment_mask
 from wan_models.control.skeleton import draw_pose
 from wan_models.pose import PoseUnavailable, estimate_image, unavailable
-from wan_models.requests import BODY_POINTS, Character, DrivePack, Reference
+from wan_models.requests import BEHIND, BODY_POINTS, MISSING, SCORE, STATE, Character, DrivePack, Reference
 
 Frames: TypeAlias = NDArray[np.uint8]
 
@@ -82,8 +82,9 @@ class AnimateInputs:
 
     def holed(self, frames: Sequence[int]) -> tuple[Frames, Frames]:
         """(n, h, w, 3), the plate, black in the character's widened mask, and that mask (n, h, w), 1 inside, else 0."""
-        masks = _gather(frames, self.mask)
-        return _gather(frames, self.plate) * (1 - masks)[..., None], masks
+        plates, masks = _gather(frames, self.plate), _gather(frames, self.mask)
+        plates[masks != 0] = 0
+        return plates, masks
 
     def plate(self, t: int) -> Frames:
         """(h, w, 3): the picture to keep."""
@@ -120,9 +121,8 @@ class AnimateInputs:
 
     def _pose(self, t: int) -> Frames:
         pose = self.character.pose
-        left = None if pose.left_hand is None else pose.left_hand[t]
-        right = None if pose.right_hand is None else pose.right_hand[t]
-        return draw_pose(pose.body[t], left, right, height=self.pack.height, width=self.pack.width)
+        left, right = (None if hand is None else seen(hand[t]) for hand in (pose.left_hand, pose.right_hand))
+        return draw_pose(seen(pose.body[t]), left, right, height=self.pack.height, width=self.pack.width)
 
     def _has_face(self, t: int) -> bool:
         """A picture of one colour is no face."""
@@ -156,6 +156,13 @@ class AnimateInputs:
         except ValueError:
             return False
         return True
+
+
+def seen(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points (n, 5) as (n, 3) with no score for those behind the camera or that the rig does not have."""
+    drawn = np.array(points[:, : SCORE + 1])
+    drawn[np.isin(points[:, STATE], (BEHIND, MISSING)), SCORE] = 0.0
+    return drawn
 
 
 def _gather(frames: Sequence[int], make: Callable[[int], Frames]) -> Frames:

@@ -132,6 +132,20 @@ def test_cancelling_stops_within_a_step_or_a_chunk(parts: TinyParts) -> None:
     )
 
 
+@pytest.mark.parametrize("after", [1, 4, 5])
+def test_cancelling_stops_between_chunks_of_encoding(parts: TinyParts, after: int) -> None:
+    """Asked before the segment, and before each of three chunks of poses and of video, and two batches of faces."""
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > after
+
+    events = list(generate(parts, request(shot(9), 9), sampling(2), cancelled))
+    assert [type(event) for event in events] == [StageStarted]
+    assert len(asked) == after + 1
+
+
 def test_guidance_is_cancelled_between_its_two_halves(parts: TinyParts) -> None:
     calls = []
     hook = parts.network.patch_embedding.register_forward_pre_hook(lambda *_: calls.append(1))
