@@ -51,7 +51,13 @@ class CardBuffer:
 
 
 def _registered(pointer: int, nbytes: int) -> bool:
-    return int(_cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0
+    if int(_cuda.cudart().cudaHostRegister(pointer, nbytes, 0)) == 0:
+        return True
+    try:  # the error stays with CUDA until something asks for it: here, where it is known
+        torch.zeros(1, device="cuda")
+    except RuntimeError as error:
+        logger.info("memory cannot be registered: %s", str(error).partition("\n")[0])
+    return False
 
 
 def _unregister(pointer: int, _memory: Tensor) -> None:
