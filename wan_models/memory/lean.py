@@ -9,7 +9,7 @@ of one size, and the same in every memory plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -27,21 +27,27 @@ class LeanBlock:
     def __init__(self, block: nn.Module) -> None:
         self._block: Any = block
 
-    def __call__(self, hidden: Tensor, words: Tensor, temb: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
-        """As the block's: hidden (1, L, dim), which is changed in place; temb (1, 6, dim)."""
+    def __call__(
+        self, hidden: Tensor, words: Tensor, temb: Tensor, positions: tuple[Tensor, Tensor], held: int = 0
+    ) -> Tensor:
+        """As the block's; hidden (1, L, dim) is changed in place. temb (1, 6, dim), or with two timesteps, the first
+        of the first ``held`` tokens, (1, 2, 6, dim).
+        """
         block = self._block
-        if temb.ndim != 3 or hidden.shape[0] != 1:
+        if temb.ndim - bool(held) != 3 or hidden.shape[0] != 1:
             result: Tensor = type(block).forward(block, hidden, words, temb, positions)
             return result
-        table = block.scale_shift_table + temb.float()
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.chunk(6, dim=1)
-        change = _self_attention(block.attn1, _modulated(block.norm1, hidden, scale, shift), positions)
-        _add_gated(hidden, change, gate)
+        table = block.scale_shift_table + temb.flatten(0, -3).float()
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unbind(1)
+        parts = _parts(hidden.shape[1], held)
+        change = _self_attention(block.attn1, _modulated(block.norm1, hidden, scale, shift, parts), positions)
+        for part, row in parts:
+            _add_gated(hidden[:, part], change[:, part], gate[row])
         del change
         hidden += block.attn2(_normed(block.norm2, hidden), words, None, None)
-        seen = _modulated(block.norm3, hidden, ffn_scale, ffn_shift)
-        for part in _chunks(hidden.shape[1]):
-            _add_gated(hidden[:, part], block.ffn(seen[:, part]).float(), ffn_gate)
+        seen = _modulated(block.norm3, hidden, ffn_scale, ffn_shift, parts)
+        for part, row in parts:
+            _add_gated(hidden[:, part], block.ffn(seen[:, part]).float(), ffn_gate[row])
         return hidden
 
 
@@ -57,11 +63,25 @@ def _chunks(length: int) -> Iterator[slice]:
         yield slice(start, start + CHUNK)
 
 
-def _modulated(norm: Any, hidden: Tensor, scale: Tensor, shift: Tensor) -> Tensor:  # noqa: ANN401 - diffusers' modules
-    """norm(hidden) * (1 + scale) + shift, computed in float32."""
+def _parts(length: int, held: int) -> list[tuple[slice, int]]:
+    """Chunks of the first ``held`` tokens and of the others, each with the row of its timestep."""
+    if not held:
+        return [(part, 0) for part in _chunks(length)]
+    first = [(slice(part.start, min(part.stop, held)), 0) for part in _chunks(held)]
+    return first + [(slice(held + part.start, held + part.stop), 1) for part in _chunks(length - held)]
+
+
+def _modulated(
+    norm: Any,  # noqa: ANN401 - diffusers' modules
+    hidden: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    parts: Sequence[tuple[slice, int]],
+) -> Tensor:
+    """norm(hidden) * (1 + scale) + shift, computed in float32; scale, shift (timesteps, dim)."""
     result = torch.empty_like(hidden)
-    for part in _chunks(hidden.shape[1]):
-        result[:, part] = norm(hidden[:, part].float()) * (1 + scale) + shift
+    for part, row in parts:
+        result[:, part] = norm(hidden[:, part].float()) * (1 + scale[row]) + shift[row]
     return result
 
 
@@ -74,8 +94,7 @@ def _normed(norm: Any, hidden: Tensor) -> Tensor:  # noqa: ANN401
 
 def _add_gated(hidden: Tensor, change: Tensor, gate: Tensor) -> None:
     """hidden + change * gate in place, summed in float32."""
-    for part in _chunks(hidden.shape[1]):
-        hidden[:, part] = hidden[:, part].float() + change[:, part] * gate
+    hidden.copy_(hidden.float() + change * gate)
 
 
 def _self_attention(attn: Any, seen: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:  # noqa: ANN401

@@ -11,7 +11,7 @@ from wan_models.rows import ModelRow, PartName
 
 MIB = 2**20
 _DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
-_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 13.0, "animate2": 21.5}
+_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5}
 """Peak of a forward in hidden states (tokens x width x 2 bytes), by family: diffusers' blocks take 12.9 (measured at
 832x480 and 1280x720), lean ones (``lean.py``) about 7.
 """

@@ -22,6 +22,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from wan_models.memory.lean import LeanBlock
+
 Network: TypeAlias = Any
 """A ``WanTransformer3DModel``; diffusers has no types."""
 Positions: TypeAlias = tuple[Tensor, Tensor]
@@ -93,8 +95,8 @@ def _two_times(net: Network, held: int) -> Iterator[None]:
 
     Hooks stay, as they belong to the call; a block that is compiled (its forward is its own) is so here too.
     """
-    if not held:
-        yield
+    if not held or all(isinstance(vars(block).get("forward"), LeanBlock) for block in net.blocks):
+        yield  # lean blocks take both
         return
     before = [vars(block).get("forward") for block in net.blocks]
     for block, compiled in zip(net.blocks, before, strict=True):

@@ -57,3 +57,20 @@ def test_hooks_of_the_blocks_and_their_parts_still_work() -> None:
     assert seen == ["block", "q"]
     attention.uncompile_blocks(module)
     assert "forward" not in vars(module.get_submodule("blocks.0"))
+
+
+@pytest.mark.parametrize("chunk", [8192, 7])
+def test_two_timesteps_as_one_a_token(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(lean, "CHUNK", chunk)
+    module: Any = network()
+    block = module.blocks[1]
+    make = torch.Generator().manual_seed(2)
+    hidden, words = torch.randn(1, 30, 24, generator=make), torch.randn(1, 5, 24, generator=make)
+    temb = torch.randn(1, 2, 6, 24, generator=make)
+    table = torch.randn(1, 30, 1, 12, generator=make)
+    each = temb[:, [0] * 10 + [1] * 20]
+    with torch.no_grad():
+        theirs = block(hidden.clone(), words, each, (table, table))
+        lean_blocks(module)
+        ours = block(hidden.clone(), words, temb, (table, table), 10)
+    assert (ours - theirs).abs().max() < 1e-6 * theirs.abs().max()
