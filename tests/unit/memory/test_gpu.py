@@ -1,4 +1,4 @@
-"""Streaming on a real card: copies and work overlap, and the bits are still the same. Skipped where there is no card."""
+"""Streaming on a real card: copies and work overlap, and the bits are still the same. Skipped where there is none."""
 
 from __future__ import annotations
 
