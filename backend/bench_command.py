@@ -155,6 +155,7 @@ def _job(to: connection.Connection, spec: specs.JobSpec, assets: AssetFolder) ->
         clock, began = Clock(), time.perf_counter()
         client.submit(job := new_id(), spec, assets)
         client.attach(job)
+        last: JobUpdate | None = None
         while time.perf_counter() - began < PATIENCE_S:
             for event in client.wait(1.0):
                 if isinstance(event, FrameArrived):
@@ -163,10 +164,11 @@ def _job(to: connection.Connection, spec: specs.JobSpec, assets: AssetFolder) ->
                 elif isinstance(event, RequestFailed):
                     return {**clock.figures(), "error": str(event.error)}
                 elif isinstance(event, JobChanged):
-                    clock.progress(event.update.progress.stage, event.update.progress.step)
-                    told = _end_of(event.update, clock, spec.frames)
-                    if told is not None:
-                        return told
+                    last = event.update
+                    clock.progress(last.progress.stage, last.progress.step)
+            told = None if last is None else _end_of(last, clock, spec.frames)
+            if told is not None:
+                return told
     return {**clock.figures(), "error": f"not done within {PATIENCE_S:.0f} seconds"}
 
 

@@ -28,7 +28,7 @@ from .animate_inputs import AnimateInputs, Frames
 from .animate_segments import STRIDE, Segment, condition, segments
 from .clip import texts
 from .color import match_seam
-from .compose import compose, nearer
+from .compose import compose, nearer, window
 from .contracts import Cancelled, Parts, to_frames, to_pixels
 from .denoise import JobCancelled, denoise, guided
 from .preview import Previews
@@ -123,6 +123,7 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
                 inputs, guides = _constants(job, network, segment, pose, around)
     except JobCancelled:
         return None
+    job.parts.room()
     for sentence in job.inputs.sentences():
         yield Warned(sentence)
 
@@ -265,7 +266,10 @@ def _finished(job: _Job, frames: Frames, first: int) -> Frames:
 
 def _placed(job: _Job, frame: Frames, t: int) -> Frames:
     pack, character = job.inputs.pack, job.inputs.character
-    before = None
-    if has_depth(pack, job.request.frames):
-        before = nearer(pack.depth[t], pack.mask[t], character.index, character.pose.body[t, :, DEPTH])
-    return compose(frame, job.inputs.plate(t), job.inputs.mask(t) != 0, before)
+    inside, result, before = job.inputs.mask(t) != 0, job.inputs.plate(t).copy(), None
+    part = window(inside)
+    if inside.any() and has_depth(pack, job.request.frames):
+        before = nearer(pack.depth[t][part], pack.mask[t][part], character.index, character.pose.body[t, :, DEPTH])
+    if inside.any():
+        result[part] = compose(frame[part], result[part], inside[part], before)
+    return result

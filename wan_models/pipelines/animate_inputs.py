@@ -82,8 +82,9 @@ class AnimateInputs:
 
     def holed(self, frames: Sequence[int]) -> tuple[Frames, Frames]:
         """(n, h, w, 3), the plate, black in the character's widened mask, and that mask (n, h, w), 1 inside, else 0."""
-        masks = _gather(frames, self.mask)
-        return _gather(frames, self.plate) * (1 - masks)[..., None], masks
+        plates, masks = _gather(frames, self.plate), _gather(frames, self.mask)
+        plates[masks != 0] = 0
+        return plates, masks
 
     def plate(self, t: int) -> Frames:
         """(h, w, 3): the picture to keep."""

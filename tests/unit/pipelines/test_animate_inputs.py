@@ -33,7 +33,7 @@ from wan_models.pipelines.animate_checks import check, driven
 from wan_models.pipelines.animate_inputs import AnimateInputs, LastValid, head_box, letterbox, neutral_face, spans
 from wan_models.pipelines.animate_segments import ping_pong, segments
 from wan_models.pipelines.color import ColorMatch
-from wan_models.pipelines.compose import compose, nearer
+from wan_models.pipelines.compose import compose, nearer, window
 from wan_models.requests import BEHIND, BODY_POINTS, MISSING, SCORE, STATE, Character, DrivePack, PoseTrack, Reference
 
 
@@ -201,6 +201,19 @@ def test_compose_keeps_the_plate_and_fades_inwards() -> None:
     assert (under == 100).all()
     # Fading is towards the plate, never towards the picture's edge.
     assert (compose(made, under, np.ones((30, 40), bool)) == 200).all()
+
+
+def test_what_is_composed_in_its_window_is_as_composed_whole() -> None:
+    rng = np.random.default_rng(1)
+    made, under = (rng.integers(0, 256, (30, 40, 3), np.uint8) for _ in range(2))
+    for box in (np.s_[5:25, 10:30], np.s_[0:30, 20:40], np.s_[0:12, 0:9]):
+        inside = np.zeros((30, 40), bool)
+        inside[box] = True
+        part = window(inside)
+        result = under.copy()
+        result[part] = compose(made[part], under[part], inside[part])
+        assert np.array_equal(result, compose(made, under, inside))
+    assert window(np.zeros((3, 3), bool)) == (slice(0, 0), slice(0, 0))
 
 
 def test_nearer_compares_with_the_part_of_the_person_that_is_next_to_it() -> None:

@@ -28,6 +28,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanAnimatePipeline
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPImageProcessor
 
@@ -145,13 +146,21 @@ def test_same_video_as_stock_diffusers(parts: TinyParts, case: tuple[Any, ...], 
     assert np.abs(ours - stock).max() <= 1e-5
 
 
-def test_an_opened_checkpoint_gives_stock_frames_of_the_official_prompt(tmp_path: Path) -> None:
-    """From files to frames: text encoder, CLIP, VAE and transformer as the engine opens them."""
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
-    folder = make_tiny(tmp_path, [ROW.name])[ROW.name]
-    checkpoint = open_checkpoint(find(ROW, Options(folders=(tmp_path,))))
+    return make_tiny(tmp_path_factory.mktemp("tiny"), [ROW.name])[ROW.name]
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> OpenParts:
+    checkpoint = open_checkpoint(find(ROW, Options(folders=(folder.parent,))))
+    return OpenParts(ROW, checkpoint, Plan(), torch.device("cpu"), torch.float32)
+
+
+def test_an_opened_checkpoint_gives_stock_frames_of_the_official_prompt(folder: Path, opened: OpenParts) -> None:
+    """From files to frames: text encoder, CLIP, VAE and transformer as the engine opens them."""
     job = request(shot(9), 9)
-    opened = OpenParts(ROW, checkpoint, Plan(), torch.device("cpu"), torch.float32)
     settings_ = replace(resolve(ROW, job), sigmas="diffusers", steps=2, guidance=2.0)
     ours = [event.frames for event in generate(opened, job, settings_, lambda: False) if hasattr(event, "frames")]
     pipe = WanAnimatePipeline.from_pretrained(str(folder), dtype=torch.float32)
@@ -167,6 +176,28 @@ def test_an_opened_checkpoint_gives_stock_frames_of_the_official_prompt(tmp_path
         generator=torch.Generator().manual_seed(job.seed),
     ).frames[0]  # fmt: skip
     assert np.abs(np.concatenate(ours) - stock * 255.0).max() <= 0.51
+
+
+def test_the_relighting_lora_relights_and_leaves_no_trace(opened: OpenParts, tmp_path: Path) -> None:
+    """In the layout of its safetensors file: PEFT names round the original network's."""
+    job = request(shot(5), 5, "replace", animate=settings(relight=True))
+
+    def made() -> NDArray[np.uint8]:
+        events = generate(opened, job, sampling(1), lambda: False)
+        return np.concatenate([event.frames for event in events if hasattr(event, "frames")])
+
+    tensors = {}
+    for name, wide in (("self_attn.q", 64), ("cross_attn.k_img", 64), ("ffn.0", 128)):
+        tensors[f"base_model.model.blocks.0.{name}.lora_A.weight"] = _noise(4, 64)
+        tensors[f"base_model.model.blocks.0.{name}.lora_B.weight"] = _noise(wide, 4)
+    file = tmp_path / "relighting.safetensors"
+    save_file(tensors, str(file))
+    before = made()
+    opened.set_loras([(file, 1.0, "both")])
+    relit = made()
+    opened.set_loras([])
+    assert np.array_equal(made(), before)
+    assert not np.array_equal(relit, before)
 
 
 def _noise(*shape: int) -> Tensor:
@@ -223,8 +254,9 @@ def test_the_official_noise_levels_differ_from_diffusers(parts: TinyParts, monke
     assert 1e-4 < np.abs(official - theirs).max() < 0.05
 
 
-def test_every_input_counts(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_input_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison above would see a wrong one."""
+    parts = TinyParts(quick=True)
     pack = shot(9)
     hero = pack.characters[0]
     still = replace(hero, pose=PoseTrack(np.repeat(hero.pose.body[:1], 9, axis=0)))
@@ -237,7 +269,7 @@ def test_every_input_counts(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -
         replace(pack, mask=Counted(9, lambda t: mask(t + 4))),
     ]
     first, *others = [_ours(parts, request(each, 9, "replace"), monkeypatch) for each in (pack, *changed)]
-    assert [round(float(np.abs(each - first).max()), 3) > 0.001 for each in others] == [True] * 5
+    assert min(float(np.abs(each - first).max()) for each in others) > 1e-3 * first.std()
 
 
 def test_clip_sees_the_letterboxed_picture_squashed() -> None:

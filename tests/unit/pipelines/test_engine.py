@@ -16,8 +16,10 @@ from safetensors.torch import save_file
 
 from wan_models.engine import RequestRefused
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from wan_models.memory.plan import Plan
 from wan_models.options import Options
 from wan_models.pipelines import clip
+from wan_models.pipelines import engine as engine_module
 from wan_models.pipelines.engine import DidNotFit, WanEngine
 from wan_models.registry import model_row
 from wan_models.requests import Lora, Request, SamplerSettings
@@ -192,7 +194,35 @@ def test_memory_that_runs_out_is_one_sentence(
     assert len(_frames(_events(engine, T2V))) == 9
 
 
-@pytest.fixture(scope="module")
+def test_a_plan_that_changes_frames_is_told_and_not_kept_for_a_job_that_needs_none(
+    engine: WanEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = _frames(_events(engine, T2V))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "choose", lambda *_, **__: Plan(vae="bfloat16"))
+        events = _events(engine, T2V)
+        told = [event.sentence for event in events if isinstance(event, Warned)]
+        assert len(told) == 1
+        assert "the VAE works in bfloat16" in told[0]
+        assert not np.array_equal(plain, _frames(events))
+        asked = _events(engine, replace(T2V, plan="resident"))
+        assert not [event for event in asked if isinstance(event, Warned)]
+    assert np.array_equal(plain, _frames(_events(engine, T2V)))
+
+
+def test_a_larger_job_keeps_the_parts_if_its_plan_is_the_same(
+    engine: WanEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _events(engine, T2V)
+    kept = engine._opened
+    _events(engine, replace(T2V, width=80))
+    assert engine._opened is kept
+    monkeypatch.setattr(engine_module, "choose", lambda *_, **__: Plan("stream", resident_blocks=0, together=False))
+    _events(engine, replace(T2V, width=96))
+    assert engine._opened is not kept
+
+
+@pytest.fixture
 def loras(folder: Path) -> Iterator[None]:
     """LoRAs in the models' folder, one of them for another network."""
     where = folder / "loras"

@@ -78,7 +78,7 @@ def write_original(folder: Path, row: ModelRow) -> Path:
     if "image_encoder" in row.parts:
         names.append("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
     for name in names:
-        (folder / name).write_bytes(b"weights")
+        (folder / name).write_bytes(name.encode())
     (folder / "google" / "umt5-xxl").mkdir(parents=True)
     (folder / "google" / "umt5-xxl" / "spiece.model").write_bytes(b"x")
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
-from store_trees import write_diffusers
+from store_trees import write_diffusers, write_original
 
 from backend.cli import main
 from wan_models.options import Options
@@ -19,6 +19,7 @@ from wan_models.store import ModelMissing, find, find_lora
 from wan_models.store.catalogue import Item, item
 from wan_models.store.hubs import HubName, HubProblem, open_hub
 from wan_models.store.pull import pull, remove, verify, where
+from wan_models.store.receipts import alone
 
 pytest.importorskip("huggingface_hub")
 ROW = model_row("wan2.2-ti2v-5b")
@@ -280,3 +281,55 @@ def test_path_of_a_lora_of_ones_own(home: Path, capsys: pytest.CaptureFixture[st
     (home / "mine" / "loras" / "paint.safetensors").write_bytes(b"x")
     assert main(["models", "path", "paint", "--models", str(home / "mine")]) == 0
     assert capsys.readouterr().out.strip() == os.path.join(home, "mine", "loras", "paint.safetensors")
+
+
+@pytest.mark.parametrize("name", HUBS)
+def test_the_original_layout(name: HubName, hub: FakeHub, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    animate = model_row("wan2.2-animate-14b")
+    made = write_original(home / "made", animate)
+    files = {path.relative_to(made).as_posix(): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    shutil.rmtree(made)
+    extra = {"xlm-roberta-large/pytorch_model.bin": bytes(5), "relighting_lora.ckpt": bytes(1500), "README.md": b"x",
+             "process_checkpoint/det/yolov10m.onnx": bytes(7)}  # fmt: skip
+    hub.repos[animate.original_repo] = {**files, "config.json": b'{"_class_name": "WanAnimateModel"}', **extra}
+    told = ["models", "pull", animate.name, "--hub", name, "--layout", "original"]
+    assert main([*told, "--fast"]) == 0
+    capsys.readouterr()
+    found = find(animate, Options())
+    assert found.layout == "original"
+    assert set(hub.fetched()) == {*files, "config.json", "relighting_lora.ckpt"}
+    assert find_lora("wan2.2-animate-relighting", Options()).name == "relighting_lora.ckpt"
+    assert all(check.sure and not check.problem for check in verify(item(animate.name), Options(), Watcher()))
+    assert main(["models", "rm", animate.name, "wan2.2-animate-relighting"]) == 0
+    with pytest.raises(ModelMissing, match="there are no weights"):
+        find(animate, Options())
+    assert main(["models", "pull", "wan2.2-animate-2-14b", "--layout", "original"]) == 4
+    assert "exists in one layout only" in capsys.readouterr().err
+
+
+def test_an_interrupted_pull_keeps_what_has_come(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 256)
+
+    class Impatient(Watcher):
+        def progress(self, path: str, done: int) -> None:
+            if path == SHARD:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pull(MODEL, open_hub("huggingface"), Options(), Impatient())
+    hub.asked.clear()
+    root = pull(MODEL, open_hub("huggingface"), Options(), Watcher())
+    assert ("GET", SHARD, "bytes=256-") in hub.asked
+    assert (root / SHARD).read_bytes() == hub.repos[ROW.repo][SHARD]
+
+
+def test_one_pull_at_a_time(hub: FakeHub) -> None:
+    with alone(MODEL.key), pytest.raises(ModelMissing, match="is being pulled or removed by another process"):
+        pull(MODEL, open_hub("huggingface"), Options(), Watcher())
+    pull(MODEL, open_hub("huggingface"), Options(), Watcher())
+
+
+def test_without_huggingface_hub(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("wan_models.store.hubs.find_spec", lambda _: None)
+    assert main(["models", "pull", MODEL.name]) == 4
+    assert "install it with 'pip install huggingface_hub'" in capsys.readouterr().err
