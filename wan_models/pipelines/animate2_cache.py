@@ -23,7 +23,7 @@ from wan_models.rows import ModelRow
 logger = logging.getLogger(__name__)
 cuda: Any = torch.cuda  # partly untyped
 
-WORK_PER_TOKEN = 170_000
+WORK_PER_TOKEN = 140_000
 """Bytes of a pass's own tensors on the card for each token of the video being made (bf16)."""
 HOST_SPARE = 2 * 2**30
 """Bytes of the host's memory that are left free."""
