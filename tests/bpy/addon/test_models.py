@@ -286,7 +286,7 @@ def test_what_was_captured_is_kept_for_the_next_task(offered: Any, monkeypatch: 
     own = offered.wanstage
     offered.frame_start, offered.frame_end = 1, 2
     own.size, own.width, own.height, own.task = "CUSTOM", 128, 64, "animate"
-    assert own.model == "wan2.2-animate-14b"
+    own.model_menu = "wan/wan2.2-animate-14b"
     own.plate_samples = 1
     for task in ("animate", "replace", "animate", "replace"):
         for _ in generation.drive_pack(offered, force=False, task=task):
