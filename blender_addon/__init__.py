@@ -19,7 +19,7 @@ MODULES = (
     "properties",
     "operators.connection",
     "operators.generate",
-    "operators.loras",
+    "operators.models",
     "operators.takes",
     "faces",
     "panels",

@@ -7,6 +7,7 @@ drawn, so the lists stay here.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ BOUNDLESS = 1 << 30
 LEAST_SIDE, MOST_SIDE = 64, 4096
 
 Item = tuple[str, str, str, str, int]
+
+_COMMAND = re.compile(r"'(wanstage models [^']+)'")
 
 _kept: dict[str, list[Item]] = {}
 
@@ -110,6 +113,21 @@ def can(engine: str, model: str, task: str) -> bool:
         return task in info.tasks
     whole = engine_info(engine)
     return whole is not None and not whole.details and task in whole.tasks
+
+
+def pull_command(info: Any) -> str:
+    """The command that gets what a model lacks, out of the backend's sentence; empty when there is none."""
+    found = _COMMAND.search(info.missing[0]) if info is not None and info.missing else None
+    return found.group(1) if found else ""
+
+
+def lack(info: Any) -> str:
+    """What a model lacks, in a few words; empty when nothing. The whole sentence is in the menu's tooltip."""
+    if info is None or not info.missing:
+        return ""
+    said = str(info.missing[0])
+    command = pull_command(info)
+    return f"No weights: run '{command}' at the backend" if command else said[:1].upper() + said[1:]
 
 
 # ---- menus --------------------------------------------------------------------------------------------------

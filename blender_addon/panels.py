@@ -138,11 +138,15 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         layout = self.layout
         shot = context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
-        layout.prop(shot, "task")
-        layout.prop(shot, "model_menu")
+        column = layout.column()
+        column.use_property_split = False  # the titles of models are long
+        column.prop(shot, "task", text="")
+        column.prop(shot, "model_menu", text="")
         info = catalog.model_info(shot.engine, shot.model)
-        if info is not None and info.missing:
-            sentence(layout, info.missing[0], "IMPORT")
+        if catalog.lack(info):
+            sentence(column, catalog.lack(info), "IMPORT")
+            if catalog.pull_command(info):
+                column.operator("wanstage.copy_pull", icon="COPYDOWN")
         layout.prop(shot, "size_menu")
         if shot.size == catalog.CUSTOM:
             column = layout.column(align=True)

@@ -1,7 +1,8 @@
 """Runs inside the window's Blender: a small shot, the sidebar opened, and what is going on written to a file.
 
 WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save. Files beside it tell
-what to do: ``.save`` saves, ``.draft`` chooses the draft engine. They are removed when that is done.
+what to do: ``.save`` saves, ``.draft`` chooses the draft engine, ``.wan`` and ``.video`` a video model for Animate and
+for Image to Video. They are removed when that is done.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from wanstage import compat, follow, framefiles, playback, pump, state, takes
+from wanstage import catalog, compat, follow, framefiles, playback, pump, state, takes
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bpy" / "capture"))
 import people
@@ -93,6 +94,8 @@ def note() -> float:
         "timer": bpy.app.timers.is_registered(pump.tick),
         "tick_ms": state.now.longest_tick_s * 1000,
         "parts_ms": parts_ms,
+        "model": bpy.context.scene.wanstage.model_menu,
+        "models": [item[0] for item in catalog.model_items(bpy.context.scene.wanstage)],
         "draw_ms": {name: round(sorted(values)[len(values) // 2], 3) for name, values in draw_ms.items()},
     }
     scratch = TARGET.with_suffix(".part")
@@ -108,7 +111,24 @@ def note() -> float:
         own.engine, own.model, own.prompt = "draft", "draft", ""
         bpy.context.scene.frame_set(26)
         wish.unlink()
+    for name, (task, model) in WAN.items():
+        wish = TARGET.with_suffix(f".{name}")
+        if wish.exists():
+            choose(task, model)
+            wish.unlink()
     return 0.1
+
+
+WAN = {"wan": ("animate", "wan2.2-animate-14b"), "video": ("i2v", "wan2.2-i2v-a14b")}
+
+
+def choose(task: str, model: str) -> None:
+    """A video model, from the menu that the panel shows."""
+    own = bpy.context.scene.wanstage
+    own.size, own.task, own.prompt = "832x480", task, "a woman in a red coat walks through an empty hall"
+    own.model_menu = f"wan/{model}"
+    bpy.data.objects["Walker"].wanstage.reference = "//reference.png"
+    playback.redraw()
 
 
 build()

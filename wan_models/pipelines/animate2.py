@@ -255,7 +255,7 @@ class _Job:
         each = layer_bytes(driving, transformer.config.dim, self.parts.dtype)
         away = getattr(getattr(self.parts, "plan", None), "reference_on_host", False)
         on_card = 0 if away else layers_on_card(layers, each, made, device)
-        check_host(self.parts.row, layers - on_card, each)
+        check_host(self.parts.row, (layers - on_card) * each - self.host.nbytes)
         logger.info("features of the render: %d of %d layers on the card, %d bytes each", on_card, layers, each)
         return DrivingCache(layers, on_card, self.host, device)
 

@@ -27,7 +27,7 @@ from torch import Tensor
 
 dispatch: Any = attention_dispatch.dispatch_attention_fn  # the kernel that wan_models.attention chose
 eager: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = torch.compiler.disable
-HEADS_AT_ONCE = 8  # of which the float32 copies of rotary embedding exist at a time
+HEADS_AT_ONCE = 8  # of which float32 copies exist at a time
 QUERIES_AT_ONCE = 1024  # of the formula
 HOPPER = 9  # compute capability
 
@@ -108,7 +108,10 @@ def _plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
 def add(total: Summed, other: Summed) -> None:
     """Merge ``other``, attention of the same queries over other keys, into ``total``, in place."""
     share = torch.sigmoid(other.lse - total.lse)[..., None]
-    total.out.copy_(torch.lerp(total.out.float(), other.out.float(), share))
+    for start in range(0, share.shape[1], HEADS_AT_ONCE):
+        heads = slice(start, start + HEADS_AT_ONCE)
+        merged = torch.lerp(total.out[:, heads].float(), other.out[:, heads].float(), share[:, heads])
+        total.out[:, heads] = merged
     total.lse.copy_(torch.logaddexp(total.lse, other.lse))
 
 

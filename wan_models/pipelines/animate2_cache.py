@@ -23,7 +23,7 @@ from wan_models.rows import ModelRow
 logger = logging.getLogger(__name__)
 cuda: Any = torch.cuda  # partly untyped
 
-WORK_PER_TOKEN = 170_000
+WORK_PER_TOKEN = 140_000
 """Bytes of a pass's own tensors on the card for each token of the video being made (bf16)."""
 HOST_SPARE = 2 * 2**30
 """Bytes of the host's memory that are left free."""
@@ -47,9 +47,9 @@ def layers_on_card(layers: int, each: int, tokens: int, device: torch.device) ->
     return layers if room >= layers * each else min(max(int((room - 2 * each) // each), 0), layers)
 
 
-def check_host(row: ModelRow, layers: int, each: int) -> None:
-    """Raise RequestRefused, one sentence, unless ``layers`` of ``each`` bytes fit the host's memory."""
-    wanted, there = layers * each, max(free_host() - HOST_SPARE, 0)
+def check_host(row: ModelRow, wanted: int) -> None:
+    """Raise RequestRefused, one sentence, unless ``wanted`` more bytes fit the host's memory."""
+    there = max(free_host() - HOST_SPARE, 0)
     if wanted > there:
         problem = (
             f"{row.name} must keep {wanted / 1e9:.1f} GB of features of the camera render in the host's memory, where "
@@ -79,6 +79,11 @@ class HostLayers:
 
     def __init__(self) -> None:
         self._buffers: dict[int, HostBuffer] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """What all buffers hold."""
+        return sum(buffer.data.nbytes for buffer in self._buffers.values())
 
     def place(self, index: int, like: Tensor, pin: bool) -> Tensor:
         """Host memory of the shape and type of ``like`` for the layer ``index``."""

@@ -126,12 +126,16 @@ def test_without_a_backend_the_choice_is_kept(shot: Any) -> None:
 
 
 def test_what_is_missing_is_said(offered: Any, refused: Any) -> None:
-    from blender_addon import preflight
+    from blender_addon import catalog, preflight
 
     offered.wanstage.task = "i2v"
     offered.wanstage.model_menu = "wan/wan2.2-i2v-a14b"
     assert preflight.backend_problems("wan", "i2v", "wan2.2-i2v-a14b") == [f"Wan2.2 I2V A14B is not ready: {LACKING}"]
     assert "wanstage models pull wan2.2-i2v-a14b" in refused(bpy.ops.wanstage.generate)
+    assert catalog.lack(WAN[1]) == "No weights: run 'wanstage models pull wan2.2-i2v-a14b' at the backend"
+    assert bpy.ops.wanstage.copy_pull.poll()
+    assert catalog.lack(WAN[0]) == catalog.pull_command(WAN[0]) == ""
+    assert catalog.lack(ModelInfo("other", missing=("a card is needed",))) == "A card is needed"
     assert preflight.backend_problems("wan", "t2v", "wan2.2-i2v-a14b") == [
         "Wan2.2 I2V A14B cannot do t2v, choose: Wan2.2 T2V A14B, Wan2.2 TI2V 5B"
     ]
@@ -286,7 +290,7 @@ def test_what_was_captured_is_kept_for_the_next_task(offered: Any, monkeypatch: 
     own = offered.wanstage
     offered.frame_start, offered.frame_end = 1, 2
     own.size, own.width, own.height, own.task = "CUSTOM", 128, 64, "animate"
-    assert own.model == "wan2.2-animate-14b"
+    own.model_menu = "wan/wan2.2-animate-14b"
     own.plate_samples = 1
     for task in ("animate", "replace", "animate", "replace"):
         for _ in generation.drive_pack(offered, force=False, task=task):

@@ -211,8 +211,8 @@ def test_others_stay_in_the_plate(shoot: Callable[..., Any], stage: tuple[Any, A
     other = capture.CharacterParams("Second", "Second", 2, in_plate=True)
     taken = shoot(dataclasses.replace(wanted, characters=(*wanted.characters, other)))
     red, mask = is_red(taken.maps("plate")[0]), taken.maps("mask")[0]
-    assert red[mask == 2].mean() > 0.8
-    assert red[mask == 1].mean() < 0.05
+    assert red[mask == 2].mean() > 0.5, "all but what is in the shade"
+    assert red[mask == 1].mean() < 0.02
 
 
 def test_nobody_to_replace(shoot: Callable[..., Any], stage: tuple[Any, Any]) -> None:

@@ -80,7 +80,6 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (BASE, 17, (64, 48)),
         (BASE, 7, (40, 32)),
-        (DISTILLED, 9, (64, 48)),
         (DISTILLED, 17, (64, 48)),
     ],
 )

@@ -143,7 +143,8 @@ def test_parts_of_attention_merge() -> None:
 
 def test_features_of_the_host_are_those_of_the_card() -> None:
     stored = {index: torch.randn(2, 1, 4, 2, 3) for index in range(5)}
-    with DrivingCache(5, 2, HostLayers(), CPU) as cache:
+    host = HostLayers()
+    with DrivingCache(5, 2, host, CPU) as cache:
         for index, both in stored.items():
             cache.get(index).store(*both)
         for skipped in (frozenset[int](), frozenset({3})):
@@ -155,6 +156,12 @@ def test_features_of_the_host_are_those_of_the_card() -> None:
             cache.take(7)
     with pytest.raises(KeyError):
         cache.get(0).get()
+    assert host.nbytes == 3 * stored[0].nbytes
+    smaller = torch.randn(2, 1, 2, 2, 3)
+    with DrivingCache(5, 2, host, CPU) as cache:  # the next segment is shorter
+        cache.get(4).store(*smaller)
+        assert torch.equal(torch.stack(cache.get(4).get()), smaller)
+    assert host.nbytes == 3 * stored[0].nbytes
 
 
 def test_sizes_of_the_features() -> None:
@@ -163,9 +170,9 @@ def test_sizes_of_the_features() -> None:
         tokens = 21 * width * height // 256
         assert 40 * layer_bytes(tokens, 5120, torch.bfloat16) / 1e9 == pytest.approx(gigabytes, abs=0.05)
     assert layers_on_card(40, 10**12, 10**6, CPU) == 40
-    check_host(model_row(BASE), 0, 10**15)
+    check_host(model_row(BASE), -1)
     with pytest.raises(RequestRefused, match="must keep 40000"):
-        check_host(model_row(BASE), 40, 10**12)
+        check_host(model_row(BASE), 40 * 10**12)
 
 
 def test_where_the_features_lie_changes_nothing(

@@ -1,8 +1,32 @@
-"""wanstage.add_lora and wanstage.remove_lora."""
+"""wanstage.copy_pull, wanstage.add_lora and wanstage.remove_lora."""
 
 from __future__ import annotations
 
 import bpy
+
+from .. import catalog
+
+
+class WANSTAGE_OT_copy_pull(bpy.types.Operator):
+    """Copy the command that gets the chosen model's weights; run it on the backend's machine"""
+
+    bl_idname = "wanstage.copy_pull"
+    bl_label = "Copy Command"
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        shot = context.scene.wanstage
+        if not catalog.pull_command(catalog.model_info(shot.engine, shot.model)):
+            cls.poll_message_set("No weights are missing")
+            return False
+        return True
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        shot = context.scene.wanstage
+        command = catalog.pull_command(catalog.model_info(shot.engine, shot.model))
+        context.window_manager.clipboard = command
+        self.report({"INFO"}, f"Copied: {command}")
+        return {"FINISHED"}
 
 
 class WANSTAGE_OT_add_lora(bpy.types.Operator):
@@ -40,4 +64,6 @@ class WANSTAGE_OT_remove_lora(bpy.types.Operator):
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory((WANSTAGE_OT_add_lora, WANSTAGE_OT_remove_lora))
+register, unregister = bpy.utils.register_classes_factory(
+    (WANSTAGE_OT_copy_pull, WANSTAGE_OT_add_lora, WANSTAGE_OT_remove_lora)
+)
