@@ -1,5 +1,5 @@
-"""The command line: ``wanstage serve``, jobs (``submit``, ``jobs``, ``watch``, ``cancel``, ``remove``, ``fetch``), ``models``,
-``plan``, ``bench``, ``doctor``.
+"""The command line: ``wanstage serve``, jobs (``submit``, ``jobs``, ``watch``, ``cancel``, ``remove``, ``fetch``),
+``models``, ``plan``, ``bench``, ``doctor``.
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.

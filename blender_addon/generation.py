@@ -5,6 +5,7 @@ Nothing half-made is left: the take appears only when its pack is complete and i
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from collections.abc import Generator
@@ -21,7 +22,7 @@ PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on
 
 logger = logging.getLogger(__name__)
 
-STILLS = {"i2v": ("first",), "ti2v": ("first",), "flf2v": ("first", "last")}
+STILLS = {"i2v": frozenset({"first"}), "ti2v": frozenset({"first"}), "flf2v": frozenset({"first", "last"})}
 """Pictures that tasks without samples begin from."""
 
 KEEP_S = 86400.0  # captured maps are deleted a day after they were last used
@@ -38,6 +39,8 @@ class Wish:
 
 
 Steps = Generator[state.CaptureState, None, Any]
+Capture = Generator[Any, None, tuple[Any, Any]]
+"""Yields capture's own progress; returns the pack and the picture of the last sample, None when nobody asked."""
 
 
 def assets() -> Any:
@@ -58,24 +61,36 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) 
     task = task or scene.wanstage.task
     refuse(preflight.capture_problems(scene, task))
     wanted = shots.parameters(scene, task)
-    stills = () if shots.needs_samples(scene.wanstage, task) else STILLS.get(task, ())
-    parts = wanted.parts | frozenset(stills)
+    samples = shots.needs_samples(scene.wanstage, task)
+    parts = wanted.parts if samples else STILLS.get(task, frozenset())
     cached = state.now.packs.get(scene.name)
-    if cached is not None and not force and cached.parts >= parts and cached.key == shots.pack_key(scene, wanted):
-        return cached
+    if force or (cached is not None and cached.key != shots.pack_key(scene, wanted)):
+        cached = None
+    if cached is not None:  # a face clip or plates take long: what is there stays
+        if cached.parts >= parts:
+            return cached
+        parts -= cached.parts
+    wanted = dataclasses.replace(wanted, parts=parts if samples else frozenset())
     began = time.monotonic()
-    progress = state.now.capture = state.CaptureState("prepare", 0, wanted.frames)
-    if shots.needs_samples(scene.wanstage, task):
-        steps = capture.capture_shot(wanted, assets())
-    else:
-        steps = _pictures(wanted, stills)
+    steps = _whole(wanted) if samples else _pictures(wanted, parts)
+    pack, last, warnings = yield from _captured(steps, wanted.frames)
+    # the key is taken again: making and unmaking the clay look may have counted as edits
+    key, seconds = shots.pack_key(scene, wanted), time.monotonic() - began
+    found = state.CachedPack(key, pack, warnings, seconds, parts, last)
+    found = state.now.packs[scene.name] = found if cached is None else _joined(cached, found)
+    tidy()
+    return found
+
+
+def _captured(steps: Capture, frames: int) -> Steps:
+    """Run a capture, telling the panel. Returns pack, last picture or None, warnings. Raises UserProblem."""
+    progress = state.now.capture = state.CaptureState("prepare", 0, frames)
     try:
         while True:
             try:
                 seen = next(steps)
             except StopIteration as done:
-                pack = done.value
-                break
+                return (*done.value, progress.warnings)
             progress.stage, progress.step, progress.steps = seen.stage, seen.step, seen.steps
             progress.warnings = seen.warnings
             yield progress
@@ -89,21 +104,36 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) 
     finally:
         steps.close()  # Esc: the scene is put back before anything else happens
         state.now.capture = None
-    # the key is taken again: making and unmaking the clay look may have counted as edits
-    pack, last = pack if isinstance(pack, tuple) else (pack, None)
-    seconds = time.monotonic() - began
-    found = state.CachedPack(shots.pack_key(scene, wanted), pack, progress.warnings, seconds, parts, last)
-    state.now.packs[scene.name] = found
-    tidy()
-    return found
 
 
-def _pictures(wanted: Any, stills: tuple[str, ...]) -> Generator[Any, None, tuple[Any, Any]]:
-    """For tasks that need no samples: a pack with the first picture only, and the last picture; None = not asked."""
-    found = (yield from capture.capture_stills(wanted, assets(), last="last" in stills)) if stills else []
-    look = found[0] if found else None
-    pack = wire.specs.DrivePack(wanted.width, wanted.height, wanted.frames, wanted.fps, look=look)
+def _whole(wanted: Any) -> Capture:
+    """The whole shot."""
+    return (yield from capture.capture_shot(wanted, assets())), None
+
+
+def _pictures(wanted: Any, stills: frozenset[str]) -> Capture:
+    """For tasks that need no samples: a pack with the first picture only, if they want any."""
+    found = (yield from capture.capture_stills(wanted, assets(), last="last" in stills)) if stills else [None]
+    pack = wire.specs.DrivePack(wanted.width, wanted.height, wanted.frames, wanted.fps, look=found[0])
     return pack, found[1] if len(found) > 1 else None
+
+
+def _joined(before: state.CachedPack, now: state.CachedPack) -> state.CachedPack:
+    """Both captures of one shot as one: the newer, with the parts that only the older has."""
+    base, other = (now, before) if now.pack.camera is not None else (before, now)
+    extra = other.parts - base.parts
+    kept: dict[str, Any] = {part: getattr(other.pack, part) for part in extra - {"first", "last", "face"}}
+    if "first" in extra:
+        kept["look"] = other.pack.look
+    if "face" in extra:
+        faces = {track.index: track.face for track in other.pack.characters}
+        kept["characters"] = tuple(
+            msgspec.structs.replace(track, face=faces.get(track.index, ())) for track in base.pack.characters
+        )
+    pack = msgspec.structs.replace(base.pack, **kept)
+    warnings = tuple(dict.fromkeys((*before.warnings, *now.warnings)))
+    parts = before.parts | now.parts
+    return dataclasses.replace(now, pack=pack, parts=parts, warnings=warnings, last=now.last or before.last)
 
 
 def _not_kept(what: str, error: Exception) -> str:

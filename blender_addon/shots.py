@@ -86,7 +86,7 @@ def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_param
         scene=scene.name, camera=camera(scene).name, frame_start=frame_range(scene)[0],
         frames=frame_count(scene, task), fps=shot.fps, width=width, height=height, characters=people, parts=parts,
         occlusion=shot.occlusion, look_samples=shot.plate_samples,
-        plate=shot.plate if wan and task == "replace" else "clay",
+        plate=shot.plate if wan else "clay",
     )  # fmt: skip
 
 

@@ -19,15 +19,24 @@ class HostBuffer:
     """
 
     def __init__(self, nbytes: int, pin: bool) -> None:
+        pin = pin and torch.cuda.is_available()
         size = -(-nbytes // _PAGE) * _PAGE
         whole = torch.empty(size + _PAGE, dtype=torch.uint8)
         start = -whole.data_ptr() % _PAGE
         self.data: Tensor = whole[start : start + nbytes]
-        self.pinned = pin and torch.cuda.is_available() and _registered(self.data.data_ptr(), size)
+        self.pinned = pin and _registered(self.data.data_ptr(), size)
         if self.pinned:
             self._release = weakref.finalize(self, _unregister, self.data.data_ptr(), whole)
         elif pin:
-            logger.warning("%.1f GB of host memory could not be pinned: transfers are slower", nbytes / 1e9)
+            self._from_pool(nbytes)
+
+    def _from_pool(self, nbytes: int) -> None:
+        """Where drivers do not register memory (some containers), torch's own pinned memory may still be had."""
+        try:
+            self.data = torch.empty(nbytes, dtype=torch.uint8, pin_memory=True)
+            self.pinned = True
+        except RuntimeError as error:
+            logger.warning("%.1f GB of host memory cannot be pinned, so copies are slower: %s", nbytes / 1e9, error)
 
 
 class CardBuffer:

@@ -53,10 +53,10 @@ def shot(addon: Any) -> Any:
 
 
 class Backend:
-    """A ``wanstage serve`` process with the test engine."""
+    """A ``wanstage serve`` process, with the test engine if not told otherwise."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.options = folder, options or ("--test-engine",)
         self.file = folder / "connection.json"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -65,7 +65,7 @@ class Backend:
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         command = [backend_python(), "-m", "backend.cli", "serve", "--data", str(self.folder), "--connection-file",
-                   str(self.file), "--test-engine"]  # fmt: skip
+                   str(self.file), *self.options]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, env=environment)
         assert self.process.stdout is not None
@@ -84,6 +84,29 @@ class Backend:
 def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     """One for all tests of the run."""
     made = Backend(tmp_path_factory.mktemp("backend"))
+    made.start()
+    yield made
+    made.stop()
+
+
+MAKE_TINY = """
+import sys
+from pathlib import Path
+from wan_models.weights.tiny import make_tiny
+make_tiny(Path(sys.argv[1]), sys.argv[2:])
+"""
+
+
+@pytest.fixture(scope="module")
+def wan_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """A backend whose video models are tiny checkpoints in the released layout."""
+    folder = tmp_path_factory.mktemp("models")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [backend_python(), "-c", MAKE_TINY, str(folder), "wan2.2-animate-14b", "wan2.2-i2v-a14b",
+               "wan2.2-ti2v-5b"]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made = Backend(tmp_path_factory.mktemp("wan"), "--models", str(folder), "--workers", "cpu:1", "--offline")
     made.start()
     yield made
     made.stop()

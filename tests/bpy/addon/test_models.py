@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
+import people  # noqa: E402
 
 from protocol.messages import EngineInfo, ModelInfo, Welcome  # noqa: E402
 
@@ -261,9 +265,35 @@ def test_a_pack_serves_those_who_need_no_more(offered: Any) -> None:
     both = capture("flf2v")
     assert both.last is not None
     assert capture("i2v") is capture("ti2v") is both
+    own.size = "1280x704"
+    bare = capture("t2v")
+    assert (bare.pack.look, bare.parts) == (None, frozenset()), "words need no picture"
     own.engine = "draft"
     own.model = "draft"
     assert capture("i2v") is not both
+
+
+def test_what_was_captured_is_kept_for_the_next_task(offered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from blender_addon import capture, generation, state
+
+    taken = []
+    real = capture.capture_shot
+    monkeypatch.setattr(capture, "capture_shot", lambda wanted, sink: taken.append(wanted.parts) or real(wanted, sink))
+    for item in list(bpy.data.objects):
+        bpy.data.objects.remove(item)
+    rig, camera = people.make_stage(128, 64)
+    people.stand_still(rig, camera)
+    own = offered.wanstage
+    offered.frame_start, offered.frame_end = 1, 2
+    own.size, own.width, own.height, own.task = "CUSTOM", 128, 64, "animate"
+    assert own.model == "wan2.2-animate-14b"
+    own.plate_samples = 1
+    for task in ("animate", "replace", "animate", "replace"):
+        for _ in generation.drive_pack(offered, force=False, task=task):
+            pass
+    assert taken == [{"face"}, {"plate", "mask", "depth"}]
+    found = state.now.packs[offered.name].pack
+    assert len(found.characters[0].face) == len(found.plate) == len(found.mask) == len(found.depth) == found.frames
 
 
 def test_tasks_without_a_prompt_or_a_face_video(offered: Any) -> None:

@@ -1,0 +1,123 @@
+"""The demo's scene through the real video models, with tiny checkpoints on the processor: a real backend process, every
+step but good weights. Frames are noise; that they come, where they go and what they keep is real.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE = (128, 96)
+WIDENED = 10  # pixels: three dilations by 7, and one for the border
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def wan_shot(addon: Any, wan_backend: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The example, connected to a backend that has the tiny models."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    import wan_shot as example
+
+    yield example
+    bpy.ops.wanstage.disconnect()
+
+
+def pixels(path: Path) -> np.ndarray:
+    """uint8 (h,w,3), rows from the top, as Blender reads the file."""
+    image = bpy.data.images.load(str(path))
+    width, height = image.size
+    found = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(found)
+    bpy.data.images.remove(image)
+    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
+
+
+def frames_of(made: dict[str, Any], count: int) -> list[np.ndarray]:
+    """The take's frames from its folder, and its plane set up to show them."""
+    from blender_addon import playback, takes
+
+    assert (made["frames"], made["size"]) == (count, list(SIZE))
+    folder = Path(made["folder"])
+    names = [f"frame_{number:04d}.png" for number in range(1, count + 1)]
+    assert sorted(file.name for file in folder.glob("frame_*.png")) == names
+    _, take = takes.find(made["job_id"])
+    plane = playback.find_plane(take.job_id)
+    assert plane.parent == bpy.context.scene.camera
+    assert playback.picture_node(plane).image.source == "SEQUENCE"
+    pictures = [pixels(folder / name) for name in names]
+    assert all(picture.shape == (SIZE[1], SIZE[0], 3) for picture in pictures)
+    return pictures
+
+
+def captured(part: str) -> list[np.ndarray]:
+    """Maps of the last drive pack."""
+    from blender_addon import generation, state
+
+    pack, assets = state.now.packs["Scene"].pack, generation.assets()
+    found = []
+    for ref in getattr(pack, part):
+        assert (ref.dtype, ref.codec) == ("u1", "zlib")
+        data = zlib.decompress(assets.read(ref.asset.id))
+        found.append(np.frombuffer(data, np.uint8).reshape(ref.shape))
+    return found
+
+
+def wish(example: Any, tasks: str) -> Any:
+    told = ["--out", ".", "--tasks", tasks, "--size", f"{SIZE[0]}x{SIZE[1]}", "--frames", "5", "--steps", "1"]
+    known: argparse.ArgumentParser = example.words()
+    return example.Wish(known.parse_args([*told, "--plate-samples", "2"]))
+
+
+def test_people(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
+    """Animate, and Replace, which keeps the plate's own bytes where nobody is replaced."""
+    from blender_addon import state
+
+    told = wish(wan_shot, "animate,replace")
+    scene = wan_shot.prepare(tmp_path, told)
+    assert bpy.ops.wanstage.connect(connection_file=str(wan_backend.file), wait=60.0) == {"FINISHED"}
+    animated = frames_of(wan_shot.make(scene, "animate", told), 6)
+    assert animated[0].std() > 1
+    faces = state.now.packs["Scene"].pack.characters[0].face
+    assert len(faces) == 6
+    assert len(set(faces)) > 1
+    replaced = frames_of(wan_shot.make(scene, "replace", told), 6)
+    assert state.now.packs["Scene"].pack.characters[0].face == faces, "the face clip serves both"
+    kept = 0
+    for frame, plate, mask in zip(replaced, captured("plate"), captured("mask"), strict=True):
+        rows, columns = np.nonzero(mask == 1)
+        outside = np.ones(mask.shape, bool)
+        inside = np.s_[
+            max(rows.min() - WIDENED, 0) : rows.max() + WIDENED,
+            max(columns.min() - WIDENED, 0) : columns.max() + WIDENED,
+        ]
+        outside[inside] = False
+        assert np.array_equal(frame[outside], plate[outside])
+        assert not np.array_equal(frame[inside], plate[inside])
+        kept += outside.sum()
+    assert kept > 6 * 128 * 96 // 5
+
+
+def test_pictures(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
+    """Image to video by both models that can, and text and image to video; the first picture has the job's size."""
+    from blender_addon import state
+
+    told = wish(wan_shot, "i2v,ti2v")
+    scene = wan_shot.prepare(tmp_path, told)
+    assert bpy.ops.wanstage.connect(connection_file=str(wan_backend.file), wait=60.0) == {"FINISHED"}
+    for task, model, fps in (("i2v", "wan2.2-i2v-a14b", 16.0), ("ti2v", "wan2.2-ti2v-5b", 24.0)):
+        made = wan_shot.make(scene, task, told)
+        assert (made["model"], made["fps"]) == (model, fps)
+        frames = frames_of(made, 5)
+        assert not np.array_equal(frames[0], frames[-1])
+        look = state.now.packs["Scene"].pack.look
+        assert (look.width, look.height) == SIZE
