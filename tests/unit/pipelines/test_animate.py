@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -115,6 +116,23 @@ def test_maps_are_read_segment_by_segment(parts: TinyParts) -> None:
             furthest[event.name] = {name: max(track.reads, default=-1) for name, track in tracks.items()}
     assert [reads["plate"] for reads in furthest.values()] == [8, 16, 24]
     assert all(max(reads.values()) == reads["plate"] for reads in furthest.values())
+
+
+def test_no_more_than_one_segments_tensors_are_held(parts: TinyParts) -> None:
+    """However long the clip: what is alive between segments is the same after each."""
+
+    def held() -> int:
+        gc.collect()
+        tensors = (each for each in gc.get_objects() if issubclass(type(each), torch.Tensor))
+        return sum(each.nbytes for each in tensors)
+
+    sizes = []
+    for event in generate(parts, request(shot(33), 33), sampling(1), lambda: False):
+        if isinstance(event, StageStarted) and event.name.startswith("encode "):
+            del event
+            sizes.append(held())
+    assert len(sizes) == 4
+    assert sizes[1] == sizes[2] == sizes[3]
 
 
 def test_cancelling_stops_within_a_step_or_a_chunk(parts: TinyParts) -> None:
