@@ -155,6 +155,7 @@ def _job(to: connection.Connection, spec: specs.JobSpec, assets: AssetFolder) ->
         clock, began = Clock(), time.perf_counter()
         client.submit(job := new_id(), spec, assets)
         client.attach(job)
+        last: JobUpdate | None = None
         while time.perf_counter() - began < PATIENCE_S:
             for event in client.wait(1.0):
                 if isinstance(event, FrameArrived):
@@ -163,10 +164,11 @@ def _job(to: connection.Connection, spec: specs.JobSpec, assets: AssetFolder) ->
                 elif isinstance(event, RequestFailed):
                     return {**clock.figures(), "error": str(event.error)}
                 elif isinstance(event, JobChanged):
-                    clock.progress(event.update.progress.stage, event.update.progress.step)
-                    told = _end_of(event.update, clock, spec.frames)
-                    if told is not None:
-                        return told
+                    last = event.update
+                    clock.progress(last.progress.stage, last.progress.step)
+            told = None if last is None else _end_of(last, clock, spec.frames)
+            if told is not None:
+                return told
     return {**clock.figures(), "error": f"not done within {PATIENCE_S:.0f} seconds"}
 
 
@@ -174,7 +176,7 @@ def _end_of(update: JobUpdate, clock: Clock, frames: int) -> dict[str, Any] | No
     """The figures, if the job has ended."""
     if update.state in ("failed", "cancelled"):
         return {**clock.figures(), "error": update.error or update.state}
-    if update.state == "done" and clock.count >= frames:
+    if update.state == "finished" and clock.count >= frames:
         return {**clock.figures(), "seconds_by_backend": update.timings, "warnings": list(update.warnings)}
     return None
 
@@ -269,9 +271,10 @@ def _card(device: str) -> dict[str, Any]:
         return {}
     import torch
 
+    cudnn: Any = torch.backends.cudnn  # untyped
     name = torch.cuda.get_device_name(device)
     total = torch.cuda.get_device_properties(device).total_memory
-    return {"card": name, "card_bytes": total, "cudnn": torch.backends.cudnn.version(), "cuda": torch.version.cuda}
+    return {"card": name, "card_bytes": total, "cudnn": cudnn.version(), "cuda": torch.version.cuda}
 
 
 def _version(package: str) -> str:

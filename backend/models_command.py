@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from wan_models.engine import RequestRefused
 from wan_models.options import Options
 
 _CHECK_FAILED, _REFUSED = 1, 4
@@ -33,6 +32,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     pull = _add(kinds, "pull", "download models or LoRAs; continues where it stopped", names="+")
     pull.add_argument("--hub", choices=("huggingface", "modelscope"), default="huggingface")
+    pull.add_argument(
+        "--layout",
+        choices=("diffusers", "original"),
+        default="diffusers",
+        help="original: the official code's files; of Animate 49 GB instead of 83",
+    )
     pull.add_argument("--fast", action="store_true", help="also the LoRAs that the models' presets name")
     pull.add_argument("--again", action="store_true", help="even when the model lies in another folder already")
     pull.set_defaults(run=_refusing(_pull))
@@ -77,6 +82,8 @@ def _refusing(command: _Command) -> _Command:
     """The command with refusals as one sentence and exit status 4."""
 
     def run(told: argparse.Namespace) -> int:
+        from wan_models.engine import RequestRefused
+
         try:
             return command(told)
         except RequestRefused as refused:
@@ -92,9 +99,11 @@ def _line(event: str, **facts: object) -> None:
 
 
 def _items(told: argparse.Namespace) -> list[Any]:
-    from wan_models.store.catalogue import item
+    from wan_models.store.catalogue import in_original_layout, item
 
     items = [item(name) for name in told.names]
+    if getattr(told, "layout", "") == "original":
+        items = [in_original_layout(each) for each in items]
     if getattr(told, "fast", False):
         rows = [each.row for each in items if each.row]
         names = [name for row in rows if row.fast for name, _ in row.fast.loras]
@@ -113,14 +122,18 @@ def _list(told: argparse.Namespace) -> int:
             _line("model", **msgspec.to_builtins(each))
         return 0
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("name", "here", "layout", "GB", "licence", "where", box=None, pad_edge=False, highlight=False)
+    heads = (Column("name", no_wrap=True), "here", "layout", Column("GB", justify="right"), "licence",
+             Column("where", overflow="fold"))  # fmt: skip
+    table = Table(*heads, box=None, pad_edge=False, highlight=False)
     for each in entries:
-        size = f"{each.nbytes / 1e9:.1f}" if each.folder else f"about {each.expected / 1e9:.0f}"
+        size = (
+            f"{each.nbytes / 1e9:.{1 if each.nbytes > 1e8 else 3}f}" if each.folder else f"~{each.expected / 1e9:.0f}"
+        )
         where = each.folder or ("incomplete" if "not whole" in each.problem else "")
         table.add_row(each.name, "yes" if each.folder else "no", each.layout, size, each.licence, where)
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 240).print(table)
     for each in entries:
         if "not whole" in each.problem:
             sys.stdout.write(f"{each.problem}\n")
@@ -145,12 +158,13 @@ def _pull(told: argparse.Namespace) -> int:
 
 def _elsewhere(item: Any, options: Options) -> str:  # noqa: ANN401 - Item, which is imported late
     """Where the item lies already when it was not the store that brought it."""
+    from wan_models.store import ModelMissing
     from wan_models.store.pull import where
     from wan_models.store.receipts import receipt
 
     try:
-        return "" if receipt(item.name) else str(where(item, options))
-    except RequestRefused:
+        return "" if receipt(item.key) else str(where(item, options))
+    except ModelMissing:
         return ""
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from types import MethodType
 from typing import Any
 
 import torch
@@ -92,8 +93,7 @@ def _with_fa3(native: Callable[..., Tensor], fa3: Callable[[Tensor, Tensor, Tens
 def compile_blocks(module: nn.Module) -> None:
     """Compile the blocks' own forwards, so that hooks (which bring their weights) stay outside."""
     for block in _blocks(module):
-        if "forward" not in vars(block):
-            block.forward = torch.compile(block.forward, fullgraph=True)
+        vars(block)["forward"] = torch.compile(MethodType(type(block).forward, block), fullgraph=True)
 
 
 def uncompile_blocks(module: nn.Module) -> None:

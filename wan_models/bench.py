@@ -58,8 +58,8 @@ def _pack(row: ModelRow, width: int, height: int, frames: int) -> DrivePack:
     joints = np.array([(x * width, y * height, 1.0) for x, y in _FIGURE], np.float32)
     person = Character(1, "Ada", PoseTrack(body), Reference(reference, joints, source="rig"))
     order = [index % _CYCLE for index in range(frames)]
-    maps = {"plate": [plates[i] for i in order], "clay": [plates[i] for i in order], "mask": [masks[i] for i in order]}
-    return DrivePack(width, height, frames, row.fps, characters=(person,), **maps)
+    shown, masked = [plates[i] for i in order], [masks[i] for i in order]
+    return DrivePack(width, height, frames, row.fps, characters=(person,), plate=shown, clay=shown, mask=masked)
 
 
 def _box(width: int, height: int, index: int) -> tuple[int, int, int, int]:

@@ -7,6 +7,7 @@ import logging
 import math
 import pickle
 import struct
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def _load(path: Path) -> tuple[Mapping[str, Tensor], float | None]:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 return {key: file.get_tensor(key) for key in file.keys()}, _peft_scale(path, file.metadata())  # noqa: SIM118
-        told = torch.load(path, map_location="cpu", weights_only=True)
+        told = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (*_BROKEN, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
         problem = f"{path.name} cannot be read as a LoRA ({reason}): download it again, best as .safetensors"

@@ -88,7 +88,15 @@ _ANIMATE = PartRow(
     {**_WAN, "in_channels": 36, "latent_channels": 16, "image_dim": 1280, "added_kv_proj_dim": 5120},
     17_274_816_884,
 )
-_ANIMATE2 = PartRow("WanAnimate2Transformer3DModel", {"in_dim": 36}, 16_394_878_784)
+_ANIMATE2 = PartRow(
+    "WanAnimate2Transformer3DModel",
+    {
+        "patch_size": [1, 2, 2], "text_len": 512, "in_dim": 36, "dim": 5120, "ffn_dim": 13824, "freq_dim": 256,
+        "text_dim": 4096, "out_dim": 16, "num_heads": 40, "num_layers": 40, "cross_attn_norm": True, "eps": 1e-6,
+        "use_img_emb": True, "refer_offset_t": 1, "refer_offset_h": 0, "refer_offset_w": -1, "refer_stride": 1,
+    },
+    16_394_878_784,
+)  # fmt: skip
 
 
 def _pair(part: PartRow) -> dict[PartName, PartRow]:

@@ -16,15 +16,17 @@ from safetensors.torch import save_file
 
 from backend.outbox import encode_frame
 from backend.supervisor import threads_each
-from backend.translate import to_request
+from backend.translate import load_array, to_request
 from protocol.assets import AssetFolder
 from protocol.client import Client
 from protocol.errors import InvalidJob
 from protocol.events import Connected, FrameArrived, JobChanged, JobsListed, PreviewArrived
+from protocol.messages import TERMINAL
 from protocol.specs import Animate, ArrayRef, DrivePack, JobSpec, Lora, Output, Sampler
 from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import array, picture, scene_pack
 from tests.e2e.test_draft import libraries
+from wan_models.control.masks import augment_mask
 from wan_models.events import FramesDecoded
 from wan_models.options import Options
 from wan_models.pipelines.engine import WanEngine
@@ -38,15 +40,18 @@ MODELS = {
     "animate": "wan2.2-animate-14b",
     "replace": "wan2.2-animate-14b",
 }
+ANIMATE2, ABSENT = "wan2.2-animate-2-14b", "wan2.2-animate-2-14b-distilled"
+HERE = (*dict.fromkeys(MODELS.values()), ANIMATE2)
 RATES = {"ti2v": 24.0}
+COMPARED = {("flf2v", "wan2.2-i2v-a14b"), ("ti2v", "wan2.2-ti2v-5b")}
 SIDE, FRAMES = 64, 9
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four tiny models, and a LoRA that fits none of them."""
+    """Tiny models, all but one, and a LoRA that fits none of them."""
     folder = tmp_path_factory.mktemp("models")
-    make_tiny(folder, tuple(dict.fromkeys(MODELS.values())))
+    make_tiny(folder, HERE)
     (folder / "loras").mkdir()
     other = {f"unet.up.{name}.weight": torch.zeros(2, 2) for name in ("lora_A", "lora_B")}
     save_file(other, str(folder / "loras" / "of-another-model.safetensors"))
@@ -85,8 +90,8 @@ def forget(seen: Seen) -> None:
     seen.events.clear()
 
 
-def job(seen: Seen, pack: DrivePack | None, task: Any, **fields: Any) -> JobSpec:
-    """A small job of the task's model, with all that it needs."""
+def job(seen: Seen, shot: DrivePack | None, task: Any, **fields: Any) -> JobSpec:
+    """A small job of the task's model, with all that it needs; ``shot`` for animate and replace."""
     first, last = (
         picture(seen.folder, np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), np.uint8)) for seed in (1, 2)
     )
@@ -104,8 +109,8 @@ def job(seen: Seen, pack: DrivePack | None, task: Any, **fields: Any) -> JobSpec
         "output": Output("raw"),
     }
     if task in {"animate", "replace"}:
-        assert pack is not None
-        told |= {"pack": pack, "fps": pack.fps}
+        assert shot is not None
+        told |= {"pack": shot, "fps": shot.fps}
     return JobSpec(task, engine="wan", **{**told, **fields})
 
 
@@ -126,6 +131,13 @@ def log_of(served: Served) -> str:
 def loaded(served: Served) -> int:
     """How many networks the worker has read so far."""
     return len(re.findall("loading .* of wan2", log_of(served)))
+
+
+def made(seen: Seen, mine: str, deadline_s: float = 90.0) -> list[bytes]:
+    """The frames of a job that finishes."""
+    update = seen.until(lambda: (now := seen.state(mine)) and now.state in TERMINAL and now, deadline_s)
+    assert update.state == "finished", update.error
+    return seen.wait_frames(mine, update.frames)
 
 
 def stages(seen: Seen, job_id: str) -> list[str]:
@@ -165,7 +177,7 @@ def bad_jobs(seen: Seen, pack: DrivePack) -> list[tuple[JobSpec, str]]:
         (job(seen, msgspec.structs.replace(pack, mask=nothing), "replace"), "is empty in all 9 frames"),
         (job(seen, None, "t2v", model="wan9"), "no model wan9"),
         (job(seen, None, "t2v", model="wan2.2-animate-14b"), "does animate and replace, not t2v"),
-        (job(seen, pack, "animate", model="wan2.2-animate-2-14b"), "no weights of wan2.2-animate-2-14b"),
+        (job(seen, pack, "animate", model=ABSENT), f"no weights of {ABSENT}"),
         (job(seen, None, "t2v", loras=(Lora("unknown"),)), "no LoRA unknown"),
         (job(seen, None, "t2v", loras=(Lora("of-another-model"),)), "of-another-model.safetensors"),
         (job(seen, None, "t2v", sampler=Sampler(preset="fast")), "models pull wan2.2-t2v-lightx2v-4step-high"),
@@ -206,32 +218,48 @@ def _ended(seen: Seen, mine: str) -> Any:
 # ---- clips ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", list(MODELS))
-def test_clips_reach_the_client(seen: Seen, served: Served, models: Path, pack: DrivePack, task: str) -> None:
+@pytest.mark.parametrize(("task", "model"), [*MODELS.items(), ("animate", ANIMATE2)])
+def test_clips_reach_the_client(  # noqa: PLR0917 - fixtures
+    seen: Seen, served: Served, models: Path, pack: DrivePack, task: str, model: str
+) -> None:
     """Byte for byte what the engine makes; a preview comes before the first frame; the server reads no pixel."""
-    spec = job(seen, pack, task)
+    spec = job(seen, pack, task, model=model)
     mine = seen.submit(spec)
-    frames = seen.wait_frames(mine, FRAMES)
-    update = seen.wait_state(mine, "finished")
+    frames = made(seen, mine)
+    update = seen.state(mine)
+    assert update is not None
     assert {"load", "encode", "denoise", "decode", "first_frame", "total"} <= set(update.timings)
     assert stages(seen, mine)[-1] == "decode"
     order = [type(e) for e in seen.events if isinstance(e, FrameArrived | PreviewArrived)]
     assert order[0] is PreviewArrived
-    assert frames == engine_alone(models, seen.folder, spec)
+    if (task, model) in COMPARED:
+        assert frames == engine_alone(models, seen.folder, spec)
+    if task == "replace":
+        assert_plate_kept(seen.folder, pack, frames)
     assert len(set(frames)) == FRAMES
     server = libraries(psutil.Process(served.process.pid))
     assert not [name for name in ("torch", "cv2", "numpy") if name in server]
 
 
+def assert_plate_kept(folder: AssetFolder, pack: DrivePack, frames: list[bytes]) -> None:
+    """Every pixel outside the (officially widened) mask has the plate's bytes."""
+    kept = 0
+    for raw, plate, mask in zip(frames, pack.plate, pack.mask, strict=True):
+        outside = augment_mask((load_array(folder, mask, "mask") == 1)[None])[0] == 0
+        frame = np.frombuffer(raw, np.uint8).reshape(SIDE, SIDE, 3)
+        assert (frame == load_array(folder, plate, "plate"))[outside].all()
+        kept += int(outside.sum())
+    assert kept > 0
+
+
 def test_text_alone_for_the_5b(seen: Seen) -> None:
     mine = seen.submit(job(seen, None, "ti2v", image=None, frames=5))
-    assert len(seen.wait_frames(mine, 5)) == 5
-    assert seen.wait_state(mine, "finished").warnings == ()
+    assert len(made(seen, mine)) == 5
 
 
 def test_the_pack_s_look_is_the_first_picture(seen: Seen, pack: DrivePack) -> None:
     mine = seen.submit(job(seen, None, "i2v", image=None, pack=pack, fps=pack.fps))
-    assert len(seen.wait_frames(mine, FRAMES)) == FRAMES
+    assert len(made(seen, mine)) == FRAMES
 
 
 # ---- one worker, many jobs --------------------------------------------------------------------------
@@ -240,7 +268,7 @@ def test_the_pack_s_look_is_the_first_picture(seen: Seen, pack: DrivePack) -> No
 def test_a_cancel_in_the_middle_leaves_the_model_loaded(seen: Seen, served: Served) -> None:
     worker = served.worker().pid
     warm = seen.submit(job(seen, None, "i2v"))
-    seen.wait_state(warm, "finished")
+    frames = made(seen, warm)
     networks = loaded(served)
     mine = seen.submit(job(seen, None, "i2v", sampler=Sampler(steps=1000)))
     seen.until(lambda: (now := seen.state(mine)) and now.progress.stage == "denoise" and now.progress.step >= 1)
@@ -249,15 +277,14 @@ def test_a_cancel_in_the_middle_leaves_the_model_loaded(seen: Seen, served: Serv
     assert update.progress.frames_done == 0
     assert "decode" not in update.timings
     after = seen.submit(job(seen, None, "i2v"))
-    assert seen.wait_frames(after, FRAMES) == seen.frames[warm]
-    assert seen.wait_state(after, "finished").attempt == 1
+    assert made(seen, after) == frames
     assert served.worker().pid == worker
     assert loaded(served) == networks, "nothing was read again"
 
 
 def test_a_new_seed_is_another_clip(seen: Seen) -> None:
     one, two = (seen.submit(job(seen, None, "t2v", seed=seed, frames=5)) for seed in (1, 2))
-    assert seen.wait_frames(one, 5) != seen.wait_frames(two, 5)
+    assert made(seen, one) != made(seen, two)
 
 
 def test_welcome_says_what_each_model_takes(served: Served) -> None:
@@ -268,8 +295,8 @@ def test_welcome_says_what_each_model_takes(served: Served) -> None:
     client.close()
     wan = next(engine for engine in welcome.engines if engine.name == "wan")
     missing = {each.name: bool(each.missing) for each in wan.details}
-    assert {name for name, lacking in missing.items() if not lacking} == set(MODELS.values())
-    assert missing["wan2.2-animate-2-14b"]
+    assert {name for name, lacking in missing.items() if not lacking} == set(HERE)
+    assert missing[ABSENT]
     assert next(each for each in wan.details if each.name == "wan2.2-ti2v-5b").size_step == 32
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,8 +65,19 @@ class Report:
                 ("peak_reserved", torch.cuda.max_memory_reserved(self._device)),
             ):
                 entry[name] = max(entry[name], value)
+        self._content["peak_host_bytes"] = _peak_host()
         self._write()
 
     def _write(self) -> None:
         if self._path is not None:
             self._path.write_text(json.dumps(self._content))
+
+
+def _peak_host() -> int:
+    """The most memory of the host that this process has had, in bytes; 0 where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak if sys.platform == "darwin" else peak * 1024)

@@ -11,8 +11,10 @@ from wan_models.rows import ModelRow, PartName
 
 MIB = 2**20
 _DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
-_HIDDEN_COPIES = 13.0
-"""Peak of a forward in hidden states (tokens x width x 2 bytes): 12.9 eager (measured, 832x480 and 1280x720)."""
+_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5}
+"""Peak of a forward in hidden states (tokens x width x 2 bytes), by family: diffusers' blocks take 12.9 (measured at
+832x480 and 1280x720), lean ones (``lean.py``) about 7.
+"""
 _VAE_BYTES = {16: 5800.0, 48: 6400.0}
 """Peak of one causal chunk in elements a pixel, by latent channels (measured whole-clip decodes less their output)."""
 TEXT_WORK = 400 * MIB
@@ -77,9 +79,10 @@ def tokens(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
     return latent_frames(row, frames) * (width_px // patch) * (height_px // patch)
 
 
-def work(row: ModelRow, width_px: int, height_px: int, frames: int, copies: float = _HIDDEN_COPIES) -> int:
-    """Peak of a forward beside the weights."""
-    return int(copies * tokens(row, width_px, height_px, frames) * width(row) * 2) + 256 * MIB
+def work(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
+    """Peak of a forward beside the weights; a part of it is the same for all sizes (``lean.CHUNK`` tokens)."""
+    state = tokens(row, width_px, height_px, frames) * width(row) * 2
+    return int(_HIDDEN_COPIES[row.family] * state) + 640 * MIB
 
 
 def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ from .plan import Source, Weights
 
 _ALIGN = 256
 SLOTS = 2
+_cuda: Any = torch.cuda  # partly untyped
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,10 @@ class CudaCopier:
     def __init__(self, slots: Sequence[Tensor], staged: bool) -> None:
         device = slots[0].device
         self._slots = slots
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _cuda.Stream(device)
         self._device = device
-        self._free = [torch.cuda.Event() for _ in slots]
-        self._ready = [torch.cuda.Event(blocking=True) for _ in slots]
+        self._free = [_cuda.Event() for _ in slots]
+        self._ready = [_cuda.Event(blocking=True) for _ in slots]
         self._pending: list[Future[None] | None] = [None for _ in slots]
         self._staging = [HostBuffer(slot.numel(), pin=True) for slot in slots] if staged else []
         self._thread = ThreadPoolExecutor(1, "weights") if staged else None

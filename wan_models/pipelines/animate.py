@@ -1,10 +1,11 @@
 """Wan2.2-Animate-14B: a person of one picture moved by a character's pose and face, alone or within a plate.
 
 Follows ``wan/animate.py`` of Wan2.2, so differs from diffusers 0.42 in this: the reference is letterboxed without
-anti-aliasing, CLIP sees that letterboxed picture squashed to its square, prompts have the official defaults, the noise
-levels are the official ones, and a clip no longer than the overlap is padded to one segment. Beyond both: plates keep
-their bytes outside the mask and things in front, colours can be matched at the seams, and one segment's tensors at most
-are on the device.
+anti-aliasing, CLIP sees that letterboxed picture squashed to its square, prompts have the official defaults, and the
+noise levels are the official ones. Beyond both: a clip no longer than the overlap is padded to one segment, plates keep
+their bytes outside the mask and things in front of the person, colours can be matched at the seams, and no more than
+one segment's tensors are on the device. As officially, the frames that a segment takes over from the one before are as
+the VAE gave them, before they are put into the plate.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from wan_models.requests import DEPTH, Request
 from .animate_checks import check, driven, has_depth, job_loras, remarks, shot
 from .animate_forward import Guide, Network, SegmentInputs, embed_face, embed_no_face, embed_words, predict
 from .animate_inputs import AnimateInputs, Frames
-from .animate_segments import Segment, chunk_edges, condition, segments
+from .animate_segments import STRIDE, Segment, condition, segments
 from .clip import texts
 from .color import match_seam
-from .compose import compose, nearer
+from .compose import compose, nearer, window
 from .contracts import Cancelled, Parts, to_frames, to_pixels
-from .denoise import denoise, guided
+from .denoise import JobCancelled, denoise, guided
 from .preview import Previews
 from .settings import Settings
 
@@ -115,10 +116,14 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
     """The segment's latents (1, z, t, h, w), without the reference's; None when cancelled."""
     if name:
         yield StageStarted(f"encode{name}")
-    with torch.no_grad():
-        pose, around = _encoded(job, segment, tail)
-        with job.parts.transformer() as network:
-            inputs, guides = _constants(job, network, segment, pose, around)
+    try:
+        with torch.no_grad():
+            pose, around = _encoded(job, segment, tail)
+            with job.parts.transformer() as network:
+                inputs, guides = _constants(job, network, segment, pose, around)
+    except JobCancelled:
+        return None
+    job.parts.room()
     for sentence in job.inputs.sentences():
         yield Warned(sentence)
 
@@ -133,7 +138,7 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
     shape = (1, job.parts.vae.channels, *around.shape[2:])
     noise = torch.randn(shape, generator=job.noise, dtype=torch.float32).to(job.parts.device)
     yield StageStarted(f"denoise{name}", job.settings.steps)
-    previews = Previews(first=segment.first, skip=1, last=segment.first + segment.fresh - 1)
+    previews = Previews(first=segment.first - segment.overlap, skip=1, last=segment.first + segment.fresh - 1)
     latents = yield from denoise(
         job.parts,
         velocity,
@@ -150,11 +155,20 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
 
 def _encoded(job: _Job, segment: Segment, tail: Tensor | None) -> tuple[Tensor, Tensor]:
     """Latents of the pose drawings (1, z, t, h, w), and the condition channels (1, 4 + z, t + 1, h, w)."""
-    vae, edges = job.parts.vae, chunk_edges(job.length)
-    pose = vae.encode_chunks(to_pixels(job.inputs.poses(segment.frames[first:last])) for first, last in edges)
-    around = _Surroundings(job, segment, tail)
-    video = vae.encode_chunks(around.chunk(first, last) for first, last in edges)
+    vae, around = job.parts.vae, _Surroundings(job, segment, tail)
+    pose = vae.encode_chunks(to_pixels(job.inputs.poses(segment.frames[a:b])) for a, b in _chunks(job))
+    video = vae.encode_chunks(around.chunk(a, b) for a, b in _chunks(job))
     return pose, condition(job.reference, video, around.mask())
+
+
+def _chunks(job: _Job, sizes: tuple[int, int] = (1, STRIDE)) -> Iterator[tuple[int, int]]:
+    """Places [first, last) of a segment, ``sizes`` at first and then each time. Raises JobCancelled between them."""
+    first, last = 0, min(sizes[0], job.length)
+    while first < job.length:
+        if job.cancelled():
+            raise JobCancelled
+        yield first, last
+        first, last = last, min(last + sizes[1], job.length)
 
 
 class _Surroundings:
@@ -191,18 +205,17 @@ def _constants(
     job: _Job, network: Network, segment: Segment, pose: Tensor, around: Tensor
 ) -> tuple[SegmentInputs, list[Guide]]:
     """What the network is told at each step of a segment: with the prompt, then, where guided, without."""
-    dtype, device, frames = job.parts.dtype, job.parts.device, segment.frames
+    dtype, device, side = job.parts.dtype, job.parts.device, network.motion_encoder.size
     if not job.words:
         job.words = [embed_words(network, text.to(dtype), job.picture.to(dtype)) for text in job.texts]
-    side = network.motion_encoder.size
     batches = (
-        to_pixels(job.inputs.faces(frames[first : first + FACE_BATCH], side))[0].transpose(0, 1).to(device, dtype)
-        for first in range(0, len(frames), FACE_BATCH)
+        to_pixels(job.inputs.faces(segment.frames[a:b], side))[0].transpose(0, 1).to(device, dtype)
+        for a, b in _chunks(job, (FACE_BATCH, FACE_BATCH))
     )
     guides = [Guide(job.words[0], embed_face(network, batches))]
     if job.settings.guides:
         if job.no_face is None:
-            job.no_face = embed_no_face(network, len(frames), dtype, device)
+            job.no_face = embed_no_face(network, job.length, dtype, device)
         guides.append(Guide(job.words[1], job.no_face))
     return SegmentInputs(around, pose.to(dtype), network.rope(around)), guides
 
@@ -214,24 +227,24 @@ def _decoded(
 
     Stops after the clip's last frame: what pads the last segment is never decoded.
     """
-    end, place = segment.overlap + segment.fresh, 0
-    edges = [edge for edge in chunk_edges(job.length) if edge[0] < end]
-    yield StageStarted(f"decode{name}", len(edges))
+    overlap, place, last = job.request.animate.overlap, 0, None
+    end = segment.overlap + segment.fresh
+    yield StageStarted(f"decode{name}", segment.fresh)
     chunks: Iterator[Tensor] = job.parts.vae.decode(latents)
     if job.request.animate.match_color and tail is not None:
         chunks = match_seam(chunks, tail, _inside(job, segment))
-    overlap, last = job.request.animate.overlap, None
-    for number, chunk in enumerate(chunks, start=1):
+    for chunk in chunks:
         if job.cancelled():
             return None
         new = chunk[:, :, max(segment.overlap - place, 0) : end - place]
-        if new.shape[2]:
-            first = segment.first + max(place - segment.overlap, 0)
-            yield FramesDecoded(first, _finished(job, to_frames(new), first))
+        place += chunk.shape[2]
         kept = chunk[:, :, -overlap:].cpu()
         last = kept if last is None else torch.cat([last, kept], dim=2)[:, :, -overlap:]
-        place += chunk.shape[2]
-        yield StepDone(number, len(edges))
+        if new.shape[2]:
+            done = min(place, end) - segment.overlap
+            first = segment.first + done - new.shape[2]
+            yield FramesDecoded(first, _finished(job, to_frames(new), first))
+            yield StepDone(done, segment.fresh)
         if place >= end:
             break
     return last
@@ -253,7 +266,10 @@ def _finished(job: _Job, frames: Frames, first: int) -> Frames:
 
 def _placed(job: _Job, frame: Frames, t: int) -> Frames:
     pack, character = job.inputs.pack, job.inputs.character
-    before = None
-    if has_depth(pack, job.request.frames):
-        before = nearer(pack.depth[t], pack.mask[t], character.index, character.pose.body[t, :, DEPTH])
-    return compose(frame, job.inputs.plate(t), job.inputs.mask(t) != 0, before)
+    inside, result, before = job.inputs.mask(t) != 0, job.inputs.plate(t).copy(), None
+    part = window(inside)
+    if inside.any() and has_depth(pack, job.request.frames):
+        before = nearer(pack.depth[t][part], pack.mask[t][part], character.index, character.pose.body[t, :, DEPTH])
+    if inside.any():
+        result[part] = compose(frame[part], result[part], inside[part], before)
+    return result

@@ -22,6 +22,7 @@ Seed: one CPU generator a job, from which each segment's noise is drawn in order
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,12 +39,14 @@ from wan_models.rows import ModelRow
 
 from . import animate2_inputs as inputs
 from .animate2_attention import FrameAttention
-from .animate2_cache import DrivingCache, layer_bytes, layers_on_card
+from .animate2_cache import DrivingCache, HostLayers, check_host, layer_bytes, layers_on_card
 from .animate2_schedule import schedule
 from .contracts import Cancelled, Parts, to_frames
 from .denoise import Denoising, JobCancelled, guided
 from .preview import Previews
 from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 FAMILY = "animate2"
 Transformer: TypeAlias = Any
@@ -146,7 +149,7 @@ def doubts(row: ModelRow, request: Request) -> Iterator[str]:
 
 
 def _named(stage: str, segment: inputs.Segment, pieces: list[inputs.Segment]) -> str:
-    return stage if len(pieces) == 1 else f"{stage} {segment.number + 1}/{len(pieces)}"
+    return stage if len(pieces) == 1 else f"{stage} {segment.number + 1} of {len(pieces)}"
 
 
 @contextmanager
@@ -190,6 +193,7 @@ class _Job:
         self.frame = (request.width, request.height)
         self.attention = FrameAttention(extras["seed_frame_bias"] if rules.bias is None else rules.bias)
         self.generator = torch.Generator("cpu").manual_seed(request.seed)
+        self.host = HostLayers()
         self.tail: Tensor | None = None
         self.seen: Tensor | None = None
 
@@ -246,11 +250,14 @@ class _Job:
         return latents
 
     def _cache(self, transformer: Transformer, driving: int, made: int) -> DrivingCache:
-        """An empty cache for ``driving`` tokens beside ``made`` tokens of the video."""
-        layers, channels = len(transformer.blocks), transformer.config.dim
-        each = layer_bytes(driving, channels, self.parts.dtype)
-        on_card = layers_on_card(self.parts.row, layers, each, made, self.parts.device)
-        return DrivingCache(layers, on_card, self.parts.device)
+        """An empty cache for ``driving`` tokens beside ``made`` tokens of the video. Raises RequestRefused."""
+        layers, device = len(transformer.blocks), self.parts.device
+        each = layer_bytes(driving, transformer.config.dim, self.parts.dtype)
+        away = getattr(getattr(self.parts, "plan", None), "reference_on_host", False)
+        on_card = 0 if away else layers_on_card(layers, each, made, device)
+        check_host(self.parts.row, (layers - on_card) * each - self.host.nbytes)
+        logger.info("features of the render: %d of %d layers on the card, %d bytes each", on_card, layers, each)
+        return DrivingCache(layers, on_card, self.host, device)
 
     def _extract(self, transformer: Transformer, cache: DrivingCache, condition: Condition) -> None:
         """The driving pass: fills ``cache``. Its timestep is 1 whatever is given."""

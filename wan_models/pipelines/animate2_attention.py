@@ -15,15 +15,24 @@ length, whose zero keys take their share of the softmax.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from diffusers.models import attention_dispatch
+from torch import Tensor
 
-HEADS_AT_ONCE = 8  # of which the float32 copies of rotary embedding exist at a time
-HALF = (torch.float16, torch.bfloat16)
+dispatch: Any = attention_dispatch.dispatch_attention_fn  # the kernel that wan_models.attention chose
+eager: Callable[[Callable[..., Tensor]], Callable[..., Tensor]] = torch.compiler.disable
+HEADS_AT_ONCE = 8  # of which float32 copies exist at a time
+QUERIES_AT_ONCE = 1024  # of the formula
+HOPPER = 9  # compute capability
 
+
+logger = logging.getLogger(__name__)
 
 Qkv: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
@@ -36,33 +45,73 @@ class Summed(NamedTuple):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Summed:
-    """Full attention with its log-sum-exp; all (B, H, L, D). Backends as scaled_dot_product_attention has them."""
-    ops = torch.ops.aten
-    if query.device.type == "cpu":
+    """Full attention with its log-sum-exp; all (B, H, L, D). By the fastest of torch's kernels that works here."""
+    kernel = kernel_for(query.device, query.dtype, query.shape[-1])
+    return _run(kernel, query, key, value)
+
+
+@cache
+def kernel_for(device: torch.device, dtype: torch.dtype, width: int) -> str:
+    """The first kernel that gives what the formula gives, tried out on a few numbers. cuDNN's is the fastest on Hopper
+    and later cards; flash needs Ampere; efficient any CUDA card; plain is the formula.
+    """
+    names = {"cpu": ("cpu",), "cuda": ("cudnn", "flash", "efficient")}.get(device.type, ())
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < HOPPER:
+        names = names[1:]
+    made = torch.Generator("cpu").manual_seed(0)
+    probe = torch.randn(3, 1, 192, 2, width, generator=made).to(device, dtype).transpose(2, 3)
+    query, key, value = probe.unbind()
+    want = _run("plain", query, key, value)
+    for name in names:
+        try:
+            got = _run(name, query, key, value)
+        except RuntimeError as error:
+            logger.info("attention by %s does not work on %s: %s", name, device, error)
+            continue
+        pairs = zip(got, want, strict=True)
+        if all(torch.allclose(ours.float(), theirs.float(), atol=0.03, rtol=0.03) for ours, theirs in pairs):
+            logger.info("attention of frames by %s", name)
+            return name
+        logger.warning("attention by %s is wrong on %s: another kernel is used", name, device)
+    return "plain"
+
+
+def _run(kernel: str, query: Tensor, key: Tensor, value: Tensor) -> Summed:
+    ops: Any = torch.ops.aten
+    if kernel == "cpu":
         out, lse = ops._scaled_dot_product_flash_attention_for_cpu(query, key, value)[:2]
-    elif query.device.type == "cuda" and query.dtype in HALF and torch.cuda.get_device_capability(query.device)[0] >= 8:
+    elif kernel == "cudnn":
+        out, lse = ops._scaled_dot_product_cudnn_attention(query, key, value, None, True)[:2]
+    elif kernel == "flash":
         out, lse = ops._scaled_dot_product_flash_attention(query, key, value)[:2]
-    elif query.device.type == "cuda":
+    elif kernel == "efficient":
         out, lse = ops._scaled_dot_product_efficient_attention(query, key, value, None, True)[:2]
     else:
         out, lse = _plain(query, key, value)
-    return Summed(out, lse[..., : query.shape[2]])
+    lse = lse.flatten(2)[..., : query.shape[2]]  # some have it padded, or as a column
+    return Summed(out, lse.contiguous())
 
 
 def _plain(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """Attention written out, a head at a time."""
-    outs, sums = [], []
+    """The formula, a head and some queries at a time."""
+    out, lse = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
     for head in range(query.shape[1]):
-        scores = query[:, head].float() @ key[:, head].float().transpose(1, 2) / math.sqrt(query.shape[-1])
-        sums.append(scores.logsumexp(dim=-1))
-        outs.append((scores - sums[-1][..., None]).exp() @ value[:, head].float())
-    return torch.stack(outs, dim=1).to(query.dtype), torch.stack(sums, dim=1)
+        keys, values = key[:, head].float(), value[:, head].float()
+        for start in range(0, query.shape[2], QUERIES_AT_ONCE):
+            part = slice(start, start + QUERIES_AT_ONCE)
+            scores = query[:, head, part].float() @ keys.transpose(1, 2) / math.sqrt(query.shape[-1])
+            lse[:, head, part] = scores.logsumexp(dim=-1)
+            out[:, head, part] = (scores.softmax(dim=-1) @ values).to(out.dtype)
+    return out, lse
 
 
 def add(total: Summed, other: Summed) -> None:
     """Merge ``other``, attention of the same queries over other keys, into ``total``, in place."""
     share = torch.sigmoid(other.lse - total.lse)[..., None]
-    total.out.copy_(torch.lerp(total.out.float(), other.out.float(), share))
+    for start in range(0, share.shape[1], HEADS_AT_ONCE):
+        heads = slice(start, start + HEADS_AT_ONCE)
+        merged = torch.lerp(total.out[:, heads].float(), other.out[:, heads].float(), share[:, heads])
+        total.out[:, heads] = merged
     total.lse.copy_(torch.logaddexp(total.lse, other.lse))
 
 
@@ -144,6 +193,7 @@ class FrameAttention:
         self.bias = bias
         self.rotary = Rotary()
 
+    @eager
     def __call__(
         self,
         attn: Any,  # noqa: ANN401 - diffusers' WanAnimate2Attention
@@ -168,8 +218,7 @@ class FrameAttention:
         key = self.rotary(key, grid_sizes, rotary_emb, rope_stride).type_as(value)
         if kv_cache_mode == "extract":
             kv_cache.store(key, value)
-            q, k, v = (part.transpose(1, 2) for part in (query, key, value))
-            result = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+            result: Tensor = dispatch(query, key, value)
         else:
             frames, height, width = (int(side) for side in grid_sizes[0].tolist())
             empty = max((origin_latent_frames or 0) + 1 - frames, 0) * height * width

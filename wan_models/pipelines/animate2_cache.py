@@ -12,23 +12,21 @@ import logging
 from types import TracebackType
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
+from wan_models.engine import RequestRefused
+from wan_models.memory.host import HostBuffer
+from wan_models.memory.measure import free_host
 from wan_models.rows import ModelRow
 
 logger = logging.getLogger(__name__)
 cuda: Any = torch.cuda  # partly untyped
 
-WORK_PER_TOKEN = 220_000
+WORK_PER_TOKEN = 140_000
 """Bytes of a pass's own tensors on the card for each token of the video being made (bf16)."""
 HOST_SPARE = 2 * 2**30
 """Bytes of the host's memory that are left free."""
-
-
-class NoRoom(MemoryError):
-    """The driving frames' keys and values fit neither the card nor the host's memory; one sentence."""
 
 
 def layer_bytes(tokens: int, channels: int, dtype: torch.dtype) -> int:
@@ -36,28 +34,28 @@ def layer_bytes(tokens: int, channels: int, dtype: torch.dtype) -> int:
     return 2 * tokens * channels * dtype.itemsize
 
 
-def layers_on_card(row: ModelRow, layers: int, each: int, tokens: int, device: torch.device) -> int:
-    """How many layers stay on the card: what is free now, less a pass's own tensors and two layers on their way.
-
-    ``each``: bytes a layer; ``tokens``: of the video being made. Raises NoRoom.
+def layers_on_card(layers: int, each: int, tokens: int, device: torch.device) -> int:
+    """How many layers of ``each`` bytes stay on the card: what is free now, less a pass's own tensors and two layers
+    on their way. ``tokens``: of the video being made.
     """
     if device.type != "cuda":
         return layers
-    free, _ = cuda.mem_get_info(device)
-    limit = cuda.get_per_process_memory_fraction(device) * cuda.get_device_properties(device).total_memory
+    free, total = cuda.mem_get_info(device)
+    limit = cuda.get_per_process_memory_fraction(device) * total
     reserved, allocated = cuda.memory_reserved(device), cuda.memory_allocated(device)
     room = min(free + reserved, limit) - allocated - WORK_PER_TOKEN * tokens
-    fitting = layers if room >= layers * each else max(int((room - 2 * each) // each), 0)
-    wanted, there = (layers - fitting) * each, psutil.virtual_memory().available - HOST_SPARE
+    return layers if room >= layers * each else min(max(int((room - 2 * each) // each), 0), layers)
+
+
+def check_host(row: ModelRow, wanted: int) -> None:
+    """Raise RequestRefused, one sentence, unless ``wanted`` more bytes fit the host's memory."""
+    there = max(free_host() - HOST_SPARE, 0)
     if wanted > there:
-        msg = (
-            f"{row.name} keeps {layers * each / 1e9:.1f} GB of features of the camera render: "
-            f"{fitting * each / 1e9:.1f} GB fit the card and {max(there, 0) / 1e9:.1f} GB the host's memory, so choose "
-            "a smaller size"
+        problem = (
+            f"{row.name} must keep {wanted / 1e9:.1f} GB of features of the camera render in the host's memory, where "
+            f"{there / 1e9:.1f} GB are free: choose a smaller size"
         )
-        raise NoRoom(msg)
-    logger.info("features of the driving frames: %d of %d layers on the card", fitting, layers)
-    return fitting
+        raise RequestRefused(problem)
 
 
 class Layer:
@@ -76,17 +74,36 @@ class Layer:
         return both[0], both[1]
 
 
-class DrivingCache:
-    """As diffusers' ``WanAnimate2KVCache``; a context manager, which gives the memory back.
+class HostLayers:
+    """The host's memory of a job, one buffer a layer, used again by the next segment."""
 
-    ``on_card``: so many layers stay where they are made, the rest goes to the host. ``skipped``: layers that the
+    def __init__(self) -> None:
+        self._buffers: dict[int, HostBuffer] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """What all buffers hold."""
+        return sum(buffer.data.nbytes for buffer in self._buffers.values())
+
+    def place(self, index: int, like: Tensor, pin: bool) -> Tensor:
+        """Host memory of the shape and type of ``like`` for the layer ``index``."""
+        buffer = self._buffers.get(index)
+        if buffer is None or buffer.data.nbytes < like.nbytes:
+            self._buffers[index] = buffer = HostBuffer(like.nbytes, pin)
+        return buffer.data[: like.nbytes].view(like.dtype).view(like.shape)
+
+
+class DrivingCache:
+    """As diffusers' ``WanAnimate2KVCache``, of one segment; a context manager, which gives the card's memory back.
+
+    ``on_card``: so many layers stay where they are made, the rest goes to ``host``. ``skipped``: layers that the
     present pass leaves out, so they are not fetched ahead.
     """
 
-    def __init__(self, layers: int, on_card: int, device: torch.device) -> None:
+    def __init__(self, layers: int, on_card: int, host: HostLayers, device: torch.device) -> None:
         self.layers = tuple(Layer(self, index) for index in range(layers))
         self.skipped: frozenset[int] = frozenset()
-        self._on_card, self._device = on_card, device
+        self._on_card, self._buffers, self._device = on_card, host, device
         self._here: dict[int, Tensor] = {}
         self._host: dict[int, Tensor] = {}
         self._ahead: dict[int, tuple[Tensor, Any]] = {}
@@ -100,15 +117,16 @@ class DrivingCache:
         """Keep a layer's stacked keys and values (2, 1, L, H, D)."""
         if index < self._on_card:
             self._here[index] = both
-        elif self._stream is None:
-            self._host[index] = both.to("cpu", copy=True)
-        else:
-            host = _locked(both)
-            self._stream.wait_stream(cuda.current_stream(self._device))
-            with cuda.stream(self._stream):
-                host.copy_(both, non_blocking=True)
-            both.record_stream(self._stream)
-            self._host[index] = host
+            return
+        host = self._buffers.place(index, both, pin=self._stream is not None)
+        self._host[index] = host
+        if self._stream is None:
+            host.copy_(both)
+            return
+        self._stream.wait_stream(cuda.current_stream(self._device))
+        with cuda.stream(self._stream):
+            host.copy_(both, non_blocking=True)
+        both.record_stream(self._stream)
 
     def take(self, index: int) -> Tensor:
         """A layer's keys and values on the card; the next one that lies in the host's memory sets off."""
@@ -127,17 +145,15 @@ class DrivingCache:
 
     def _after(self, index: int) -> int:
         """The layer that is wanted next; after the last one the first, of the next pass."""
-        later = [layer for layer in self._order(index) if layer not in self.skipped]
-        return later[0] if later else index
-
-    def _order(self, index: int) -> list[int]:
         count = len(self.layers)
-        return [(index + step) % count for step in range(1, count)]
+        order = ((index + step) % count for step in range(1, count))
+        return next((layer for layer in order if layer not in self.skipped), index)
 
     def _fetch(self, index: int) -> tuple[Tensor, Any]:
+        """On the copies' own stream, after what that still has to do; with the event that says when it is there."""
         host = self._host[index]
         if self._stream is None:
-            return host.to(self._device), None
+            return host.to(self._device, copy=True), None
         with cuda.stream(self._stream):
             both = host.to(self._device, non_blocking=True)
             done = cuda.Event()
@@ -152,24 +168,4 @@ class DrivingCache:
     ) -> None:
         if self._stream is not None:
             self._stream.synchronize()
-        for host in self._host.values():
-            _unlocked(host)
         self._here, self._host, self._ahead = {}, {}, {}
-
-
-def _locked(like: Tensor) -> Tensor:
-    """Host memory of ``like``'s size, page-locked as it is: torch's own pinned memory is rounded up to a power of two,
-    which would cost half as much again. Where locking is refused copies are slower, and the log says it.
-    """
-    host = torch.empty(like.shape, dtype=like.dtype)
-    runtime = cuda.cudart()
-    failed = int(runtime.cudaHostRegister(host.data_ptr(), host.nbytes, 0))
-    if failed:
-        logger.warning("The host's memory cannot be page-locked (CUDA error %d): fetching layers is slower.", failed)
-    return host
-
-
-def _unlocked(host: Tensor) -> None:
-    """Undo ``_locked``; memory that was not locked is left as it is."""
-    if cuda.is_initialized() and host.is_pinned():
-        cuda.cudart().cudaHostUnregister(host.data_ptr())

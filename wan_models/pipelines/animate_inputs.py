@@ -7,6 +7,7 @@ Source: ``wan/animate.py`` and ``wan/modules/animate/preprocess`` of Wan2.2.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import cv2
@@ -17,7 +18,7 @@ from wan_models.control.face import FACE_POINTS, FACE_SIDE, NoFace, crop_face, f
 from wan_models.control.masks import augment_mask
 from wan_models.control.skeleton import draw_pose
 from wan_models.pose import PoseUnavailable, estimate_image, unavailable
-from wan_models.requests import BODY_POINTS, Character, DrivePack, Maps, Reference
+from wan_models.requests import BEHIND, BODY_POINTS, MISSING, SCORE, STATE, Character, DrivePack, Reference
 
 Frames: TypeAlias = NDArray[np.uint8]
 
@@ -36,19 +37,20 @@ class LastValid:
         """``usable``: whether frame 0..``count`` - 1 has its own; asked once a frame at most."""
         self._count, self._usable = count, usable
         self._known: dict[int, bool] = {}
-        self._lacking: list[int] = []
-        self._told = 0
+        self._told: set[int] = set()
+        self._news: set[int] = set()
 
     def source(self, t: int) -> int | None:
         """The frame that ``t`` takes it from, None when no frame has it."""
-        if not self._has(t) and t not in self._lacking:
-            self._lacking.append(t)
-        frames = (*range(t, -1, -1), *range(t + 1, self._count))
+        if not self._has(t):
+            self._news.add(t)
+        frames = chain(range(t, -1, -1), range(t + 1, self._count))
         return next((frame for frame in frames if self._has(frame)), None)
 
     def news(self) -> tuple[int, ...]:
-        """The frames that were asked for since the last call and lack it, rising."""
-        found, self._told = self._lacking[self._told :], len(self._lacking)
+        """The frames that were asked for since the last call and lack it, rising; each is told once."""
+        found, self._news = self._news - self._told, set()
+        self._told |= found
         return tuple(sorted(found))
 
     def _has(self, t: int) -> bool:
@@ -80,8 +82,9 @@ class AnimateInputs:
 
     def holed(self, frames: Sequence[int]) -> tuple[Frames, Frames]:
         """(n, h, w, 3), the plate, black in the character's widened mask, and that mask (n, h, w), 1 inside, else 0."""
-        masks = _gather(frames, self.mask)
-        return _gather(frames, self.plate) * (1 - masks)[..., None], masks
+        plates, masks = _gather(frames, self.plate), _gather(frames, self.mask)
+        plates[masks != 0] = 0
+        return plates, masks
 
     def plate(self, t: int) -> Frames:
         """(h, w, 3): the picture to keep."""
@@ -118,14 +121,15 @@ class AnimateInputs:
 
     def _pose(self, t: int) -> Frames:
         pose = self.character.pose
-        left = None if pose.left_hand is None else pose.left_hand[t]
-        right = None if pose.right_hand is None else pose.right_hand[t]
-        return draw_pose(pose.body[t], left, right, height=self.pack.height, width=self.pack.width)
+        left, right = (None if hand is None else seen(hand[t]) for hand in (pose.left_hand, pose.right_hand))
+        return draw_pose(seen(pose.body[t]), left, right, height=self.pack.height, width=self.pack.width)
 
     def _has_face(self, t: int) -> bool:
         """A picture of one colour is no face."""
-        faces: Maps = self.character.face
-        return t < len(faces) and faces[t].size > 0 and bool(faces[t].min() != faces[t].max())
+        if t >= len(self.character.face):
+            return False
+        picture = self.character.face[t]
+        return picture.size > 0 and bool(picture.min() != picture.max())
 
     def _face(self, t: int) -> Frames:
         if self._still is not None:
@@ -152,6 +156,13 @@ class AnimateInputs:
         except ValueError:
             return False
         return True
+
+
+def seen(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Points (n, 5) as (n, 3) with no score for those behind the camera or that the rig does not have."""
+    drawn = np.array(points[:, : SCORE + 1])
+    drawn[np.isin(points[:, STATE], (BEHIND, MISSING)), SCORE] = 0.0
+    return drawn
 
 
 def _gather(frames: Sequence[int], make: Callable[[int], Frames]) -> Frames:

@@ -56,11 +56,6 @@ def segments(count: int, length: int, overlap: int) -> Iterator[Segment]:
         number += 1
 
 
-def chunk_edges(length: int) -> list[tuple[int, int]]:
-    """Places [first, last) of the VAE's chunks: 1 frame, then 4 each."""
-    return [(0, 1), *((first, first + STRIDE) for first in range(1, length, STRIDE))]
-
-
 def pack_mask(mask: Tensor) -> Tensor:
     """A mask of every frame (T, h, w) as four channels a latent frame (1, 4, t, h, w): frame 0 counts four times."""
     spread = torch.cat([mask[:1].expand(STRIDE, -1, -1), mask[1:]])

@@ -57,11 +57,21 @@ def compose(made: Frame, plate: Frame, inside: Where, before: Where | None = Non
     """
     shown = inside if before is None else inside & ~before
     result = plate.copy()
-    if feather < 1:
-        result[shown] = made[shown]
-        return result
-    away = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
-    share = np.minimum(away[shown] / (feather + 1.0), 1.0).astype(np.float32)[:, None]
-    mixed = plate[shown] + share * (made[shown].astype(np.float32) - plate[shown])
-    result[shown] = np.rint(mixed).astype(np.uint8)
+    np.copyto(result, made, where=shown[..., None])
+    if feather > 0:
+        away = cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)
+        rim = shown & (away <= feather)
+        share = (away[rim] / (feather + 1.0)).astype(np.float32)[:, None]
+        mixed = plate[rim] + share * (made[rim].astype(np.float32) - plate[rim])
+        result[rim] = np.rint(mixed).astype(np.uint8)
     return result
+
+
+def window(inside: Where) -> tuple[slice, slice]:
+    """Rows and columns of the smallest window that holds all of ``inside`` (h, w) and, where there is one, a pixel
+    round it: nothing beyond it changes.
+    """
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not rows.size:
+        return slice(0, 0), slice(0, 0)
+    return slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)

@@ -55,9 +55,12 @@ class Family(Protocol):
 
 @dataclass
 class _Opened:
-    """A model that is open: for which size at most, and what was free before it was."""
+    """A model that is open: its row with the sizes that its networks have, what was free before it was opened, and
+    the largest clip that its plan was made for.
+    """
 
-    checkpoint: Checkpoint
+    identity: str
+    row: ModelRow
     parts: OpenParts
     plan: Plan
     free: Free
@@ -127,9 +130,10 @@ class WanEngine:
 
     def close(self) -> None:
         """Give back all memory, of the card and the host."""
-        if self._opened is not None:
-            self._opened.parts.close()
-            self._opened = None
+        if self._opened is None:
+            return
+        self._opened.parts.close()
+        self._opened = None
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
@@ -151,16 +155,16 @@ class WanEngine:
         checkpoint = self._checkpoint(row)
         volume = request.width * request.height * request.frames
         now = self._opened
-        if now is not None and now.checkpoint.identity == checkpoint.identity:
-            plan = self._plan(checkpoint, request, now.free)
+        if now is not None and now.identity == checkpoint.identity:
+            plan = self._plan(now.row, request, now.free)
             if _serves(now, plan, volume, self._wanted(request)):
                 return now
         self.close()
-        found = free(self._options)
-        plan = self._plan(checkpoint, request, found)
+        found, real = free(self._options), actual_row(checkpoint)
+        plan = self._plan(real, request, found)
         log.info("%s\n%s", row.name, describe(plan))
         parts = OpenParts(row, checkpoint, plan, self._device)
-        self._opened = _Opened(checkpoint, parts, plan, found, volume)
+        self._opened = _Opened(checkpoint.identity, real, parts, plan, found, volume)
         return self._opened
 
     def _checkpoint(self, row: ModelRow) -> Checkpoint:
@@ -168,9 +172,9 @@ class WanEngine:
             return RandomCheckpoint(row, self._device)
         return open_checkpoint(store.find(row, self._options))
 
-    def _plan(self, checkpoint: Checkpoint, request: Request, found: Free) -> Plan:
+    def _plan(self, row: ModelRow, request: Request, found: Free) -> Plan:
         return choose(
-            actual_row(checkpoint),
+            row,
             width=request.width,
             height=request.height,
             frames=request.frames,

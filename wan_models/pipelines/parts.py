@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
 from wan_models.loras import LoraWeights, attached, read_lora
+from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build
 from wan_models.memory.place import Placed, Target, place_encoder, place_transformer, place_whole
 from wan_models.memory.plan import Plan
@@ -72,7 +74,7 @@ class OpenParts:
             with self._at_work("text_encoder") as encoder, torch.no_grad():
                 tokenizer = self._checkpoint.tokenizer()
                 for key, prompt in zip(keys, prompts, strict=True):
-                    self._cache.get(key, lambda text=prompt: encode_text(encoder, tokenizer, text, self.device))
+                    self._cache.get(key, partial(encode_text, encoder, tokenizer, prompt, self.device))
             self._done("text_encoder", keep=self.plan.keep_text)
         return [self._cache.get(key, _never).to(self.device, self.dtype) for key in keys]
 
@@ -120,7 +122,7 @@ class OpenParts:
                 wanted = [(lora, weight) for lora, weight, whose in self._loras if whose in ("both", expert)]
                 self._attached[part] = ExitStack()
                 self._attached[part].enter_context(attached(module, wanted, resident=self.plan.resident_blocks is None))
-                (compile_blocks if compiling() and not wanted else uncompile_blocks)(module)
+                _set_forwards(module, compiled=compiling() and not wanted)
             yield module
 
     def room(self) -> None:
@@ -218,6 +220,14 @@ class _Vae:
         with parts._at_work("vae", work) as module:
             vae: VideoVae = StreamingVae(module, parts.device, parts._vae_dtype)
             yield TiledVae(vae, parts.plan.vae_tile) if parts.plan.vae_tile else vae
+
+
+def _set_forwards(module: nn.Module, *, compiled: bool) -> None:
+    if compiled:
+        compile_blocks(module)
+    else:
+        uncompile_blocks(module)
+        lean_blocks(module)
 
 
 def _never() -> Tensor:

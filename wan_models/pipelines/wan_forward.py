@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import MethodType
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+
+from wan_models.memory.lean import LeanBlock
 
 Network: TypeAlias = Any
 """A ``WanTransformer3DModel``; diffusers has no types."""
@@ -61,7 +64,11 @@ def predict(
     time, modulation = _embed_time(net.condition_embedder, times, words)
     with _two_times(net, held):
         for block in net.blocks:
-            hidden = block(hidden, words, modulation[None] if held else modulation, positions)
+            hidden = (
+                block(hidden, words, modulation[None], positions, held)
+                if held
+                else block(hidden, words, modulation, positions)
+            )
     return _head(net, hidden, time, grid, held)
 
 
@@ -84,36 +91,39 @@ def _head(net: Network, hidden: Tensor, time: Tensor, grid: torch.Size, held: in
 
 @contextmanager
 def _two_times(net: Network, held: int) -> Iterator[None]:
-    """Within the block the network's blocks take modulations (1, 2, 6, dim) for two groups of tokens."""
-    if not held:
-        yield
+    """Within the block the network's blocks take modulations (1, 2, 6, dim) for two groups of tokens.
+
+    Hooks stay, as they belong to the call; a block that is compiled (its forward is its own) is so here too.
+    """
+    if not held or all(isinstance(vars(block).get("forward"), LeanBlock) for block in net.blocks):
+        yield  # lean blocks take both
         return
-    for block in net.blocks:
-        block.forward = _SplitBlock(block, held)  # hooks stay, as they belong to the call
+    before = [vars(block).get("forward") for block in net.blocks]
+    for block, compiled in zip(net.blocks, before, strict=True):
+        split = MethodType(_split_forward, block)
+        block.forward = split if compiled is None else torch.compile(split, fullgraph=True)
     try:
         yield
     finally:
-        for block in net.blocks:
-            del block.forward
+        for block, compiled in zip(net.blocks, before, strict=True):
+            if compiled is None:
+                del block.forward
+            else:
+                block.forward = compiled
 
 
-@dataclass(frozen=True)
-class _SplitBlock:
+def _split_forward(  # noqa: PLR0917 - a block's forward
+    block: Network, hidden: Tensor, words: Tensor, temb: Tensor, positions: Positions, held: int
+) -> Tensor:
     """``WanTransformerBlock.forward`` for two timesteps."""
-
-    block: Network
-    held: int
-
-    def __call__(self, hidden: Tensor, words: Tensor, temb: Tensor, positions: Positions) -> Tensor:
-        block, held = self.block, self.held
-        table = block.scale_shift_table.unsqueeze(0) + temb.float()
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unbind(2)
-        seen = _laid(block.norm1(hidden.float()), scale, shift, held).type_as(hidden)
-        hidden = _gated(hidden, block.attn1(seen, None, None, positions), gate, held)
-        seen = block.norm2(hidden.float()).type_as(hidden)
-        hidden = hidden + block.attn2(seen, words, None, None)
-        seen = _laid(block.norm3(hidden.float()), ffn_scale, ffn_shift, held).type_as(hidden)
-        return _gated(hidden, block.ffn(seen), ffn_gate, held)
+    table = block.scale_shift_table.unsqueeze(0) + temb.float()
+    shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table.unbind(2)
+    seen = _laid(block.norm1(hidden.float()), scale, shift, held).type_as(hidden)
+    hidden = _gated(hidden, block.attn1(seen, None, None, positions), gate, held)
+    seen = block.norm2(hidden.float()).type_as(hidden)
+    hidden = hidden + block.attn2(seen, words, None, None)
+    seen = _laid(block.norm3(hidden.float()), ffn_scale, ffn_shift, held).type_as(hidden)
+    return _gated(hidden, block.ffn(seen), ffn_gate, held)
 
 
 def _laid(normed: Tensor, scale: Tensor, shift: Tensor, held: int) -> Tensor:

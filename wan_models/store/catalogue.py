@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wan_models.models import MODELS
 from wan_models.rows import ModelRow
@@ -61,7 +61,7 @@ LORAS: tuple[KnownLora, ...] = (
 
 @dataclass(frozen=True)
 class Item:
-    """Something to pull: a name, a repository, and which of its files."""
+    """Something to pull: a name, a repository, and which of its files. ``original``: the official code's layout."""
 
     name: str
     title: str
@@ -69,6 +69,12 @@ class Item:
     licence: str
     row: ModelRow | None = None
     lora: KnownLora | None = None
+    original: bool = False
+
+    @property
+    def key(self) -> str:
+        """The name of its folder and receipt in the store."""
+        return f"{self.name}-original" if self.original else self.name
 
     @property
     def kind(self) -> str:
@@ -81,7 +87,7 @@ class Item:
         Raises ModelMissing when the repository lacks one.
         """
         if self.row:
-            return _model_files(self.row, paths)
+            return _original_files(self.row, paths) if self.original else _model_files(self.row, paths)
         if self.lora:
             there = [path for path in self.lora.paths if path in paths]
             config = there[0].rpartition("/")[0] + "/adapter_config.json" if there else ""
@@ -114,6 +120,26 @@ def _model_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
     return wanted
 
 
+def _original_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
+    """Without the formats and tools that only the official preprocessing uses."""
+    from .layouts import EXPERTS, original_name
+
+    wanted = _in_folder(paths, "google/umt5-xxl")
+    for folder in EXPERTS if "transformer_2" in row.parts else ("",):
+        inside = _in_folder(paths, folder)
+        weights = _weights([path for path in inside if path.rpartition("/")[2].startswith("diffusion_pytorch_model")])
+        if not weights:
+            raise _moved(row.original_repo, f"{folder}/diffusion_pytorch_model*.safetensors".lstrip("/"))
+        wanted += [path for path in inside if path.endswith("config.json")] + weights
+    for part in row.parts:
+        if not part.startswith("transformer"):
+            name = original_name(row, part)
+            if name not in paths:
+                raise _moved(row.original_repo, name)
+            wanted.append(name)
+    return wanted
+
+
 def _weights(inside: Sequence[str]) -> list[str]:
     """One set of safetensors of a folder, with its index: no variant, or else the best one."""
     from .shards import rank, variant_of
@@ -133,6 +159,14 @@ def items() -> tuple[Item, ...]:
         *(Item(lora.name, f"LoRA for {', '.join(lora.models)}", lora.repo, lora.licence, lora=lora) for lora in LORAS),
         Item(TOKENIZER, "Tokenizer of the text encoder", tokens.repo, tokens.licence),
     )
+
+
+def in_original_layout(told: Item) -> Item:
+    """A model's item in the layout of the official code. Raises ModelMissing when it was not released so."""
+    if told.row is None or not told.row.original_repo:
+        problem = f"{told.name} exists in one layout only: leave out '--layout original'"
+        raise ModelMissing(problem)
+    return replace(told, repo=told.row.original_repo, original=True)
 
 
 def item(name: str) -> Item:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -146,7 +147,7 @@ class ModelScope:
         return f"{self.home}/models/{listing.repo}/resolve/{listing.revision}/{quote(path)}", {}
 
     def folder(self, item: Item) -> Path:
-        return own_folder() / item.name
+        return own_folder() / item.key
 
     def place(self, item: Item, listing: Listing, file: RemoteFile) -> Path:
         return self.folder(item) / file.path
@@ -166,7 +167,10 @@ def _modelscope_files(told: Any) -> Iterator[RemoteFile]:  # noqa: ANN401 - JSON
 
 
 def open_hub(name: HubName) -> Hub:
-    """The hub of that name."""
+    """The hub of that name. Raises HubProblem when the package that talks to it is not installed."""
+    if find_spec("huggingface_hub") is None:
+        problem = "pulling needs huggingface_hub: install it with 'pip install huggingface_hub'"
+        raise HubProblem(problem)
     return HuggingFace() if name == "huggingface" else ModelScope()
 
 

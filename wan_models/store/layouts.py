@@ -15,7 +15,8 @@ from .shards import Incomplete, sound, weight_files
 
 _TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
 _INDEXES = ("model_index.json", "modular_model_index.json")
-_EXPERTS = ("high_noise_model", "low_noise_model")
+EXPERTS = ("high_noise_model", "low_noise_model")
+"""Folders of the two experts in the official layout."""
 
 
 def channels_in(row: ModelRow) -> int:
@@ -31,7 +32,7 @@ def is_diffusers(folder: Path) -> bool:
 
 def is_original(folder: Path) -> bool:
     """Does ``folder`` look like a repository of the official code?"""
-    return any((folder / name).is_dir() for name in _EXPERTS) or any(folder.glob("models_t5_*.pth"))
+    return any((folder / name).is_dir() for name in EXPERTS) or any(folder.glob("models_t5_*.pth"))
 
 
 def tokenizer_in(folder: Path) -> Path | None:
@@ -110,10 +111,10 @@ def fits(row: ModelRow, told: Mapping[str, tuple[int, ...]]) -> bool:
 
 def original_is(row: ModelRow, folder: Path) -> bool:
     """Is the folder of the official layout this model? By tensors' shapes, which the configs of forks often lack."""
-    if row.family == "animate2" or (folder / _EXPERTS[0]).is_dir() != ("transformer_2" in row.parts):
+    if row.family == "animate2" or (folder / EXPERTS[0]).is_dir() != ("transformer_2" in row.parts):
         return False
     try:
-        files = weight_files(folder / _EXPERTS[0] if "transformer_2" in row.parts else folder)
+        files = weight_files(folder / EXPERTS[0] if "transformer_2" in row.parts else folder)
         merged = {name: shape for path in files for name, shape in shapes(path).items()}
     except (Incomplete, BadFile):
         return False
@@ -127,7 +128,7 @@ def original(row: ModelRow, folder: Path) -> Found:
         if part in ("transformer", "transformer_2"):
             files[part] = _original_transformer(row, folder, part)
         else:
-            files[part] = (_loose(folder, _original_name(row, part)),)
+            files[part] = (_loose(folder, original_name(row, part)),)
     tokenizer = tokenizer_in(folder / "google" / "umt5-xxl")
     if tokenizer is None:
         problem = f"{folder / 'google' / 'umt5-xxl' / _TOKENIZER_FILES[0]} is missing"
@@ -138,7 +139,7 @@ def original(row: ModelRow, folder: Path) -> Found:
 def _original_transformer(row: ModelRow, folder: Path, part: PartName) -> tuple[Path, ...]:
     where = folder
     if "transformer_2" in row.parts:
-        where = folder / _EXPERTS[0 if part == "transformer" else 1]
+        where = folder / EXPERTS[0 if part == "transformer" else 1]
     files = weight_files(where)
     merged = {name: shape for path in files for name, shape in shapes(path).items()}
     if not fits(row, merged):
@@ -147,7 +148,8 @@ def _original_transformer(row: ModelRow, folder: Path, part: PartName) -> tuple[
     return files
 
 
-def _original_name(row: ModelRow, part: PartName) -> str:
+def original_name(row: ModelRow, part: PartName) -> str:
+    """The file of a part (not the transformer) in the official layout."""
     if part == "vae":
         return "Wan2.2_VAE.pth" if row.parts["vae"].config["z_dim"] == 48 else "Wan2.1_VAE.pth"
     return {

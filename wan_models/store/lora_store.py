@@ -50,8 +50,9 @@ def find_lora(name: str, options: Options) -> Path:
                 return path
         problem = f"the LoRA {name} is not here: run 'wanstage models pull {name}'"
         raise ModelMissing(problem)
-    searched = ", ".join(map(str, lora_folders(options))) or "no folder (there is none yet)"
-    problem = f"there is no LoRA {name} in {searched}: put its .safetensors file into {own_folder() / 'loras'}"
+    searched = ", ".join(map(str, lora_folders(options)))
+    where = f" in {searched}" if searched else ", nor a folder of LoRAs"
+    problem = f"there is no LoRA {name}{where}: put its .safetensors file into {own_folder() / 'loras'}"
     raise ModelMissing(problem)
 
 

@@ -12,7 +12,7 @@ from typing import Protocol
 from wan_models.options import Options
 
 from . import receipts
-from .catalogue import Item
+from .catalogue import Item, in_original_layout
 from .found import Found, ModelMissing
 from .headers import BadFile, read_header
 from .hubs import Hub, Listing, RemoteFile, here, room
@@ -45,7 +45,12 @@ def pull(item: Item, hub: Hub, options: Options, watcher: Watcher) -> Path:
     if offline(options):
         problem = f"{item.name} cannot be pulled offline: pull it where there is a network, or unset HF_HUB_OFFLINE"
         raise ModelMissing(problem)
-    listing = hub.listing(item.repo)
+    with receipts.alone(item.key):
+        _pull(item, hub, hub.listing(item.repo), watcher)
+    return where(item, options)
+
+
+def _pull(item: Item, hub: Hub, listing: Listing, watcher: Watcher) -> None:
     by_path = {file.path: file for file in listing.files}
     files = [by_path[path] for path in item.wanted(list(by_path))]
     lacking = [file for file in files if not here(hub, item, listing, file)]
@@ -61,7 +66,6 @@ def pull(item: Item, hub: Hub, options: Options, watcher: Watcher) -> Path:
         done += file.size if file in lacking else 0
         watcher.progress(file.path, done)
     note.save()
-    return where(item, options)
 
 
 def _more(watcher: Watcher, path: str, before: int, count: int) -> None:
@@ -85,8 +89,8 @@ def _check_room(item: Item, folder: Path, needed: int) -> None:
 
 def _note(item: Item, hub: Hub, listing: Listing, files: list[RemoteFile], lacking: list[RemoteFile]) -> Receipt:
     """The receipt, written before the first byte, so that a download that stops can be removed too."""
-    old = receipts.receipt(item.name)
-    note = Receipt(item.name, hub.name, listing.repo, listing.revision, str(hub.folder(item)))
+    old = receipts.receipt(item.key)
+    note = Receipt(item.key, hub.name, listing.repo, listing.revision, str(hub.folder(item)))
     for file in files:
         place, seen = str(hub.place(item, listing, file)), str(hub.seen(item, listing, file))
         known = old.files.get(file.path, {}) if old and old.hub == hub.name else {}
@@ -117,7 +121,7 @@ def where(item: Item, options: Options) -> Path:
         return find(item.row, options).root
     if item.lora:
         return find_lora(item.name, options)
-    note = receipts.receipt(item.name)
+    note = receipts.receipt(item.key)
     there = [Path(str(entry.get("seen", ""))) for entry in note.files.values()] if note else []
     if not there or not all(path.is_file() for path in there):
         problem = f"{item.name} is not here: run 'wanstage models pull {item.name}'"
@@ -134,8 +138,7 @@ def verify(item: Item, options: Options, watcher: Watcher) -> Iterator[Check]:
     paths = _all_files(found) if found else _small(where(item, options))
     sizes = [path.stat().st_size for path in paths]
     watcher.begin(item, len(paths), sum(sizes), 0)
-    note = receipts.receipt(item.name)
-    noted = {str(entry.get("seen")): entry for entry in note.files.values()} if note else {}
+    noted = {str(entry["seen"]): entry for note in receipts.everything() for entry in note.files.values()}
     done = 0
     for path, size in zip(paths, sizes, strict=True):
         sha256, git_sha1 = _known_sum(path, noted.get(str(path)))
@@ -178,32 +181,45 @@ def _length_problem(path: Path) -> str:
 
 
 def remove(item: Item) -> int:
-    """Delete what the store downloaded for an item, and nothing else; returns the bytes that are free again.
+    """Delete what the store downloaded for an item, in either layout, and nothing else; returns the bytes that are
+    free again.
 
     Files that were in the cache before, and those that another pulled item or program uses too, stay. Raises
     ModelMissing when the store has downloaded nothing of it.
     """
-    note = receipts.receipt(item.name)
-    if note is None:
+    kinds = [item, in_original_layout(item)] if item.row and item.row.original_repo else [item]
+    kinds = [kind for kind in kinds if receipts.receipt(kind.key)]
+    if not kinds:
         problem = f"{item.name} was not downloaded by wanstage: what an artist put somewhere, only the artist deletes"
         raise ModelMissing(problem)
     freed = 0
+    for kind in kinds:
+        with receipts.alone(kind.key):
+            freed += _remove(kind)
+    return freed
+
+
+def _remove(item: Item) -> int:
+    note = receipts.receipt(item.key)
+    if note is None:
+        return 0
+    freed = 0
     for entry in note.files.values():
-        place = Path(str(entry["place"]))
+        place, seen = Path(str(entry["place"])), Path(str(entry["seen"]))
         if not entry.get("ours") or _handed_over(item, str(place)):
             continue
-        seen = Path(str(entry["seen"]))
-        freed += 0 if seen.is_symlink() or seen == place else _unlink(seen)
-        seen.unlink(missing_ok=True)
+        if seen != place:
+            freed += 0 if seen.is_symlink() else _unlink(seen)
+            seen.unlink(missing_ok=True)
         freed += _unlink(part_of(place)) + (0 if _still_seen(place, Path(note.folder)) else _unlink(place))
     _prune(Path(note.folder))
-    receipts.forget(item.name)
+    receipts.forget(item.key)
     return freed
 
 
 def _handed_over(item: Item, place: str) -> bool:
     """Does another pulled item use these bytes too? Then they are its own from now on."""
-    for other in receipts.others(item.name):
+    for other in receipts.others(item.key):
         for entry in other.files.values():
             if entry["place"] == place:
                 entry["ours"] = True

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from .found import ModelMissing
 from .places import own_folder
 
 
@@ -43,12 +46,32 @@ def receipt(item: str) -> Receipt | None:
         return None
 
 
+@contextmanager
+def alone(item: str) -> Iterator[None]:
+    """Only one process at a time pulls or removes an item. Raises ModelMissing when another one does."""
+    from filelock import FileLock, Timeout
+
+    path = _path(item).with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=0):
+            yield
+    except Timeout as error:
+        problem = f"{item} is being pulled or removed by another process: wait for it, or end it"
+        raise ModelMissing(problem) from error
+
+
 def forget(item: str) -> None:
     """Drop the note."""
     _path(item).unlink(missing_ok=True)
 
 
+def everything() -> list[Receipt]:
+    """All receipts."""
+    there = [receipt(path.stem) for path in sorted((own_folder() / "receipts").glob("*.json"))]
+    return [each for each in there if each is not None]
+
+
 def others(item: str) -> list[Receipt]:
     """The receipts of everything else."""
-    there = [receipt(path.stem) for path in _path(item).parent.glob("*.json") if path.stem != item]
-    return [each for each in there if each is not None]
+    return [each for each in everything() if each.item != item]

@@ -21,26 +21,37 @@ def find(row: ModelRow, options: Options) -> Found:
     A folder that is the model but lacks something does not hide a whole one further on. Raises ModelMissing: what is
     missing, where it was looked for, what to do.
     """
+    try:
+        found, problem = _find(row, options)
+    except OSError as error:
+        problem = f"{row.name} cannot be looked for: {error.filename}: {error.strerror}: see to its permissions"
+        raise ModelMissing(problem) from error
+    if found is None:
+        raise ModelMissing(problem)
+    return found
+
+
+def _find(row: ModelRow, options: Options) -> tuple[Found | None, str]:
+    """The model, or the sentence of why there is none."""
     problems: list[str] = []
     for folder in folders(row, options):
         try:
-            return _open(row, folder)
+            return _open(row, folder), ""
         except Incomplete as incomplete:
             problems.append(str(incomplete))
     try:
         loose = single(row, bases(options))
     except Incomplete as incomplete:
+        loose = None
         problems.append(str(incomplete))
-    else:
-        if loose is not None:
-            return loose
     pull = f"run 'wanstage models pull {row.name}'"
     if problems:
         advice = "" if "run '" in problems[0] else f": {pull}, or put the file there"
-        problem = f"{row.name} is not whole: {problems[0]}{advice}"
-        raise ModelMissing(problem)
-    problem = f"there are no weights of {row.name} in {looked(options)}: {pull}, or name their folder in ${VARIABLE}"
-    raise ModelMissing(problem)
+        return loose, f"{row.name} is not whole: {problems[0]}{advice}"
+    return (
+        loose,
+        f"there are no weights of {row.name} in {looked(options)}: {pull}, or name their folder in ${VARIABLE}",
+    )
 
 
 def installed(row: ModelRow, options: Options) -> str:
@@ -85,7 +96,7 @@ def _names(row: ModelRow) -> tuple[str, ...]:
     repos = [repo for repo in (row.repo, row.original_repo) if repo]
     short = [repo.rpartition("/")[2] for repo in repos]
     modelscope = [repo.replace(".", "___") for repo in repos]  # its cache cannot have dots in folder names
-    return (row.name, *short, *repos, *modelscope)
+    return (row.name, f"{row.name}-original", *short, *repos, *modelscope)
 
 
 def _is(row: ModelRow, folder: Path) -> bool:

@@ -52,8 +52,9 @@ class FileCheckpoint:
         source = self._open(part)
         self._compare(part, wanted, source.shapes)
         for name, tensor in source.tensors():
-            if name in wanted:
-                yield name, tensor
+            shape = wanted.pop(name, None)  # files may hold tied tensors twice
+            if shape is not None:
+                yield name, tensor.reshape(shape)
 
     def nbytes(self, part: PartName) -> int:
         """Bytes of the part's files."""
@@ -84,7 +85,7 @@ class FileCheckpoint:
             )
             raise RequestRefused(problem)
         for name, shape in wanted.items():
-            if there[name] != shape:
+            if _long(there[name]) != _long(shape):
                 problem = (
                     f"{where}: {name} is {there[name]} and {self.row.name}'s {part} has {shape}: it is another model's"
                 )
@@ -94,6 +95,11 @@ class FileCheckpoint:
 def open_checkpoint(found: Found) -> Checkpoint:
     """The model's networks, read from its files when they are asked for."""
     return FileCheckpoint(found)
+
+
+def _long(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without axes of one, which converters to GGUF leave out or add."""
+    return tuple(size for size in shape if size != 1)
 
 
 def _config(path: Path) -> dict[str, Any]:

@@ -143,6 +143,8 @@ _CLIP_OFFICIAL = (
 def _clip(shapes: Mapping[str, object]) -> Renaming:
     if "visual.cls_embedding" in shapes:
         return _clip_official
+    if "cls_embedding" in shapes:  # the visual tower in a file of its own
+        return lambda name, tensor: _clip_official(f"visual.{name}", tensor)
     return lambda name, tensor: {name.removeprefix("vision_model."): tensor}
 
 

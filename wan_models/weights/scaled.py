@@ -1,4 +1,5 @@
-"""Files as ComfyUI has them: names below ``model.diffusion_model.``, matrices in fp8 with a scale each.
+"""Files as ComfyUI has them: names below ``model.diffusion_model.`` (or below ``model.``, as its Wan wrapper's VAE
+files), matrices in fp8 with a scale each.
 
 Scales: ``X.scale_weight`` beside ``X.weight`` with a tensor ``scaled_fp8`` that marks the file, or, in later files,
 ``X.weight_scale`` with ``X.comfy_quant``; a number is weight * scale. (``comfy/ops.py`` and ``comfy/quant_ops.py`` of
@@ -16,7 +17,7 @@ from wan_models.engine import RequestRefused
 
 from .sources import Source
 
-_PREFIXES = ("model.diffusion_model.", "diffusion_model.")
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "model.")
 _SCALES = (".scale_weight", ".weight_scale")
 _NOTES = (*_SCALES, ".scale_input", ".input_scale", ".comfy_quant", "scaled_fp8", "spiece_model")
 _FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)

@@ -7,7 +7,8 @@ ones. Everything is seeded: the same files every time.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,8 +81,22 @@ def make_tiny(
             continue
         root = written[row.name] = folder / row.name
         root.mkdir(parents=True, exist_ok=True)
-        (_write_diffusers if layout == "diffusers" else _write_original)(row, root)
+        with _quiet():
+            (_write_diffusers if layout == "diffusers" else _write_original)(row, root)
     return written
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars that transformers draws for files of some kilobytes."""
+    bars: Any = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _write_diffusers(row: ModelRow, root: Path) -> None:
@@ -93,9 +108,23 @@ def _write_diffusers(row: ModelRow, root: Path) -> None:
     write_tokenizer(root / "tokenizer")
     _scheduler(row).save_pretrained(str(root / "scheduler"))
     if "image_encoder" in row.parts:
-        transformers.CLIPImageProcessor().save_pretrained(str(root / "image_processor"))
-    index = json.dumps(model_index(row), indent=2) + "\n"
-    (root / "model_index.json").write_text(index, encoding="utf-8")
+        (root / "image_processor").mkdir(exist_ok=True)
+        _write_json(root / "image_processor" / "preprocessor_config.json", _CLIP_PICTURES)
+    _write_json(root / "model_index.json", model_index(row))
+    if row.family == "animate2":
+        _write_json(root / "modular_model_index.json", modular_index(row))
+
+
+_CLIP_PICTURES = {
+    "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_convert_rgb": True, "do_normalize": True,
+    "do_rescale": True, "do_resize": True, "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_processor_type": "CLIPImageProcessor", "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3,
+    "rescale_factor": 1 / 255, "size": {"shortest_edge": 224},
+}  # fmt: skip
+
+
+def _write_json(path: Path, told: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_original(row: ModelRow, root: Path) -> None:
@@ -164,3 +193,22 @@ def model_index(row: ModelRow) -> dict[str, Any]:
     if row.boundary is not None:
         index.update(boundary_ratio=row.boundary)
     return index
+
+
+def modular_index(row: ModelRow) -> dict[str, Any]:
+    """The content of ``modular_model_index.json``, by which diffusers opens Animate-2; parts name the repository."""
+    kind = "Distilled" if row.extras.get("distilled") else ""
+    index: dict[str, Any] = {
+        "_blocks_class_name": f"WanAnimate2{kind}Blocks",
+        "_class_name": f"WanAnimate2{kind}ModularPipeline",
+        "_diffusers_version": diffusers.__version__,
+    }
+    parts = {name: told for name, told in model_index(row).items() if isinstance(told, list) and name in _MODULAR}
+    for name, told in parts.items():
+        where = {"pretrained_model_name_or_path": row.repo, "subfolder": name, "variant": None, "revision": None}
+        index[name] = [*told, {**where, "type_hint": told}]
+    return index
+
+
+_MODULAR = ("scheduler", "tokenizer", "text_encoder", "image_encoder", "vae", "transformer")
+"""Components of Animate-2's blocks that have a folder; what they need else they make themselves."""

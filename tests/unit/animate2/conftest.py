@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from wan_models.events import Event, FramesDecoded
+from wan_models.memory.plan import Plan
 from wan_models.pipelines import animate2
 from wan_models.pipelines.animate2 import OFFICIAL, Rules
 from wan_models.pipelines.decode import StreamingVae
@@ -66,6 +67,7 @@ class TinyParts:
     networks: Networks
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
+    plan: Plan = field(default_factory=Plan)
     seen: list[Tensor] = field(default_factory=list)
 
     def text(self, prompts: Sequence[str]) -> list[Tensor]:

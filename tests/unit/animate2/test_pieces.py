@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,10 +13,12 @@ from diffusers.modular_pipelines.wan_animate_2.encoders import clip_visual_encod
 from diffusers.modular_pipelines.wan_animate_2.video_processor import WanAnimate2VideoProcessor
 from PIL import Image
 
+from wan_models.engine import RequestRefused
+from wan_models.memory.plan import Plan
 from wan_models.models import ANIMATE2_NEGATIVE, ANIMATE2_PROMPT
 from wan_models.pipelines import animate2_inputs as inputs
-from wan_models.pipelines.animate2_attention import FrameAttention, Shape, Summed, _plain, add, attend, framed
-from wan_models.pipelines.animate2_cache import DrivingCache, layer_bytes, layers_on_card
+from wan_models.pipelines.animate2_attention import FrameAttention, Shape, Summed, _run, add, attend, framed, kernel_for
+from wan_models.pipelines.animate2_cache import DrivingCache, HostLayers, check_host, layer_bytes, layers_on_card
 from wan_models.pipelines.animate2_schedule import official_levels, schedule
 from wan_models.registry import model_row
 
@@ -123,7 +126,8 @@ def test_attention_written_out_is_the_same() -> None:
     torch.manual_seed(2)
     q, k, v = torch.randn(3, 1, 2, 10, 16).unbind()
     out, lse = attend(q, k, v)
-    other = _plain(q, k, v)
+    other = _run("plain", q, k, v)
+    assert kernel_for(CPU, torch.float32, 16) == "cpu"
     assert torch.allclose(out, other[0], atol=1e-6)
     assert torch.allclose(lse, other[1], atol=1e-5)
 
@@ -139,7 +143,8 @@ def test_parts_of_attention_merge() -> None:
 
 def test_features_of_the_host_are_those_of_the_card() -> None:
     stored = {index: torch.randn(2, 1, 4, 2, 3) for index in range(5)}
-    with DrivingCache(5, 2, CPU) as cache:
+    host = HostLayers()
+    with DrivingCache(5, 2, host, CPU) as cache:
         for index, both in stored.items():
             cache.get(index).store(*both)
         for skipped in (frozenset[int](), frozenset({3})):
@@ -151,6 +156,12 @@ def test_features_of_the_host_are_those_of_the_card() -> None:
             cache.take(7)
     with pytest.raises(KeyError):
         cache.get(0).get()
+    assert host.nbytes == 3 * stored[0].nbytes
+    smaller = torch.randn(2, 1, 2, 2, 3)
+    with DrivingCache(5, 2, host, CPU) as cache:  # the next segment is shorter
+        cache.get(4).store(*smaller)
+        assert torch.equal(torch.stack(cache.get(4).get()), smaller)
+    assert host.nbytes == 3 * stored[0].nbytes
 
 
 def test_sizes_of_the_features() -> None:
@@ -158,7 +169,10 @@ def test_sizes_of_the_features() -> None:
     for width, height, gigabytes in ((832, 480, 26.8), (800, 640, 34.4), (1280, 720, 61.9)):
         tokens = 21 * width * height // 256
         assert 40 * layer_bytes(tokens, 5120, torch.bfloat16) / 1e9 == pytest.approx(gigabytes, abs=0.05)
-    assert layers_on_card(model_row(BASE), 40, 10**12, 10**6, CPU) == 40
+    assert layers_on_card(40, 10**12, 10**6, CPU) == 40
+    check_host(model_row(BASE), -1)
+    with pytest.raises(RequestRefused, match="must keep 40000"):
+        check_host(model_row(BASE), 40 * 10**12)
 
 
 def test_where_the_features_lie_changes_nothing(
@@ -168,6 +182,9 @@ def test_where_the_features_lie_changes_nothing(
     here = frames_in(events_of(parts(), request))
     monkeypatch.setattr("wan_models.pipelines.animate2.layers_on_card", lambda *_: 3)
     assert np.array_equal(frames_in(events_of(parts(), request)), here)
+    tiny = parts()
+    tiny.plan = replace(Plan(), reference_on_host=True)
+    assert np.array_equal(frames_in(events_of(tiny, request)), here)
 
 
 def test_noise_levels() -> None:

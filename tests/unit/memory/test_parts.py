@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import diffusers
 import pytest
 import torch
+from safetensors.torch import save_file
+from torch import Tensor
 
+from tests.unit.memory.test_stream import run
 from tests.unit.memory.tiny import ANIMATE, TinyCheckpoint, numbers
 from wan_models.engine import RequestRefused
 from wan_models.memory.load import build, fill, move_buffers, onto
-from wan_models.memory.plan import Plan
+from wan_models.memory.plan import Plan, PlanName
 from wan_models.pipelines.encodings import EncodingCache, clean
 from wan_models.pipelines.parts import OpenParts
+from wan_models.pipelines.tiles import TiledVae
+from wan_models.rows import PartName
 
 CPU = torch.device("cpu")
 
@@ -96,3 +103,97 @@ def test_the_cache_forgets_the_oldest_first() -> None:
 
 def test_cleaning_as_the_official_code_does() -> None:
     assert clean(" a  man&amp;amp;\n dog ") == "a man& dog"
+
+
+class Watched(TinyCheckpoint):
+    """In bfloat16, which the network is not; notes how many tensors it gave are held when the next is asked for."""
+
+    most = 0
+
+    def tensors(self, part: PartName) -> Iterator[tuple[str, Tensor]]:
+        given: list[weakref.ref[Tensor]] = []
+        values = dict(super().tensors(part))
+        while values:
+            name, tensor = values.popitem()
+            given.append(weakref.ref(tensor))
+            pair = (name, tensor)
+            del tensor
+            yield pair
+            del pair
+            self.most = max(self.most, sum(each() is not None for each in given))
+
+
+@pytest.mark.parametrize("name", ["resident", "swap", "stream"])
+def test_no_part_is_held_twice_while_it_is_loaded(name: PlanName) -> None:
+    checkpoint = Watched(dtype=torch.bfloat16)
+    plan = Plan(name=name, together=name == "resident", resident_blocks=0 if name == "stream" else None)
+    parts = OpenParts(checkpoint.row, checkpoint, plan, CPU, torch.float32, cache=EncodingCache())
+    with parts.transformer():
+        pass
+    assert checkpoint.most <= 1  # the one that the loop over them has in hand
+
+
+def save_lora(path: Path) -> Path:
+    make = torch.Generator().manual_seed(9)
+    pair = {"lora_A": (2, 24), "lora_B": (24, 2)}
+    names = ("blocks.0.attn1.to_q", "blocks.2.attn2.to_v")
+    tensors = {f"{n}.{k}.weight": torch.randn(*shape, generator=make) for n in names for k, shape in pair.items()}
+    save_file(tensors, path)
+    return path
+
+
+def test_loras_work_under_every_plan_and_leave_nothing_behind(tmp_path: Path) -> None:
+    file = save_lora(tmp_path / "look.safetensors")
+    results = []
+    for name in ("resident", "swap", "stream"):
+        checkpoint = TinyCheckpoint()
+        plan = Plan(name=name, together=name == "resident", resident_blocks=0 if name == "stream" else None)
+        parts = OpenParts(checkpoint.row, checkpoint, plan, CPU, cache=EncodingCache())
+        outs = []
+        for loras in ((), ((file, 1.0, "both"),), ((file, 0.5, "low"),), ((file, 1.0, "both"),)):
+            parts.set_loras(loras)
+            for _ in range(2):
+                with parts.transformer() as module:
+                    outs.append(run(module))
+        plain, _, with_lora, _, for_other_expert, _, again, _ = outs
+        assert torch.equal(plain, for_other_expert)
+        assert torch.equal(with_lora, again)
+        assert not torch.equal(plain, with_lora)
+        assert torch.equal(outs[0], outs[1])
+        results.append(with_lora)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
+
+
+def test_a_wrong_lora_is_refused_before_any_weight_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "other.safetensors"
+    save_file({"unet.down.lora_A.weight": torch.zeros(2, 4), "unet.down.lora_B.weight": torch.zeros(4, 2)}, file)
+    checkpoint = TinyCheckpoint()
+    with pytest.raises(RequestRefused, match=r"other\.safetensors"):
+        opened(checkpoint).set_loras([(file, 1.0, "both")])
+    assert checkpoint.reads == []
+
+
+class Doubling:
+    """A VAE that repeats pixels: the same in tiles as in one."""
+
+    spatial, channels = 8, 16
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        return pixels[:, :, ::4, ::8, ::8]
+
+    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+        for index in range(latents.shape[2]):
+            yield latents[:, :, index : index + 1].repeat_interleave(8, 3).repeat_interleave(8, 4)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (136, 200), (48, 320)])
+def test_tiles_are_joined_where_they_belong(height: int, width: int) -> None:
+    tiled = TiledVae(Doubling(), 64)  # type: ignore[arg-type]
+    pixels = torch.rand(1, 3, 5, height, width)
+    latents = Doubling().encode(pixels)
+    assert torch.allclose(tiled.encode(pixels), latents, atol=1e-6)
+    chunks = list(tiled.decode(latents))
+    assert len(chunks) == 2
+    for chunk, whole in zip(chunks, Doubling().decode(latents), strict=True):
+        assert torch.allclose(chunk, whole, atol=1e-6)

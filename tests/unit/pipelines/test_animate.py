@@ -78,7 +78,7 @@ def test_a_segments_frames_are_out_before_the_next_one_is_begun(parts: TinyParts
         "encode", "encode 1 of 2", "denoise 1 of 2", "StepDone", "StepDone", "decode 1 of 2",
         *["FramesDecoded", "StepDone"] * 3,
     ]  # fmt: skip
-    second = ["encode 2 of 2", "denoise 2 of 2", "StepDone", "StepDone", "decode 2 of 2", "StepDone"]
+    second = ["encode 2 of 2", "denoise 2 of 2", "StepDone", "StepDone", "decode 2 of 2"]
     assert kinds == [*first, *second, *["FramesDecoded", "StepDone"] * 2]
     sizes = [len(event.frames) for event in events if isinstance(event, FramesDecoded)]
     assert sizes == [1, 4, 4, 4, 4]
@@ -130,6 +130,20 @@ def test_cancelling_stops_within_a_step_or_a_chunk(parts: TinyParts) -> None:
     assert not any(
         isinstance(event, FramesDecoded) for event in generate(parts, request(shot(9), 9), sampling(4), lambda: True)
     )
+
+
+@pytest.mark.parametrize("after", [1, 4, 5])
+def test_cancelling_stops_between_chunks_of_encoding(parts: TinyParts, after: int) -> None:
+    """Asked before the segment, and before each of three chunks of poses and of video, and two batches of faces."""
+    asked = []
+
+    def cancelled() -> bool:
+        asked.append(1)
+        return len(asked) > after
+
+    events = list(generate(parts, request(shot(9), 9), sampling(2), cancelled))
+    assert [type(event) for event in events] == [StageStarted]
+    assert len(asked) == after + 1
 
 
 def test_guidance_is_cancelled_between_its_two_halves(parts: TinyParts) -> None:

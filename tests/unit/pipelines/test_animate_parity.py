@@ -1,8 +1,25 @@
-"""Animate's frames against stock diffusers, fed the same inputs, numbers and noise; and what differs on purpose."""
+"""Animate's frames against stock diffusers, fed the same inputs, numbers and noise; and what differs on purpose.
+
+Decoded video in [0, 1] must agree to 1e-5, for every pair of: animate or replace, overlap 1 or 5, one segment or two,
+guided or not. What ours does otherwise:
+
+| diffusers 0.42                                  | ours                                              | test         |
+| ----------------------------------------------- | ------------------------------------------------- | ------------ |
+| noise levels from 1 to 0.001                    | from 0.999 to 0, as officially                    | here         |
+| CLIP sees the middle of the raw picture         | the letterboxed picture, squashed, as officially  | here         |
+| the letterbox is anti-aliased                   | it is not, as officially                          | here         |
+| no prompts of its own                           | the official ones                                 | here         |
+| motion and face encoders run at each step       | once a segment, same bits                         | here         |
+| fails where the clip is no longer than overlap  | pads it to a segment; officially none is made     | test_animate |
+| what pads the clip is decoded, then cut         | is not decoded                                    | test_animate |
+| masks and faces must be there in every frame    | the last valid one is used, and said              | test_animate |
+| the whole picture is generated                  | pixels outside the mask are the plate's           | test_animate |
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +28,7 @@ import torch
 from diffusers import UniPCMultistepScheduler, WanAnimatePipeline
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import CLIPImageProcessor
 
@@ -28,6 +46,8 @@ from tests.unit.pipelines.animate_shot import (
     settings,
     shot,
 )  # fmt: skip
+from wan_models.memory.plan import Plan
+from wan_models.options import Options
 from wan_models.pipelines import animate
 from wan_models.pipelines.animate import clip_pixels, generate
 from wan_models.pipelines.animate_forward import (
@@ -40,8 +60,12 @@ from wan_models.pipelines.animate_forward import (
 )
 from wan_models.pipelines.animate_inputs import AnimateInputs, letterbox, on_black
 from wan_models.pipelines.contracts import to_pixels
+from wan_models.pipelines.parts import OpenParts
+from wan_models.pipelines.settings import resolve
 from wan_models.requests import PoseTrack, Reference, Request
-from wan_models.weights.tiny import tiny_network
+from wan_models.store import find
+from wan_models.weights import open_checkpoint
+from wan_models.weights.tiny import make_tiny, tiny_network
 
 SIDE = 64  # of the tiny motion encoder's pictures
 
@@ -122,6 +146,60 @@ def test_same_video_as_stock_diffusers(parts: TinyParts, case: tuple[Any, ...], 
     assert np.abs(ours - stock).max() <= 1e-5
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.set_num_threads(1)
+    return make_tiny(tmp_path_factory.mktemp("tiny"), [ROW.name])[ROW.name]
+
+
+@pytest.fixture(scope="module")
+def opened(folder: Path) -> OpenParts:
+    checkpoint = open_checkpoint(find(ROW, Options(folders=(folder.parent,))))
+    return OpenParts(ROW, checkpoint, Plan(), torch.device("cpu"), torch.float32)
+
+
+def test_an_opened_checkpoint_gives_stock_frames_of_the_official_prompt(folder: Path, opened: OpenParts) -> None:
+    """From files to frames: text encoder, CLIP, VAE and transformer as the engine opens them."""
+    job = request(shot(9), 9)
+    settings_ = replace(resolve(ROW, job), sigmas="diffusers", steps=2, guidance=2.0)
+    ours = [event.frames for event in generate(opened, job, settings_, lambda: False) if hasattr(event, "frames")]
+    pipe = WanAnimatePipeline.from_pretrained(str(folder), dtype=torch.float32)
+    pipe.scheduler = UniPCMultistepScheduler.from_config(pipe.scheduler.config, flow_shift=ROW.shift)
+    pipe.set_progress_bar_config(disable=True)
+    inputs = AnimateInputs(job.pack, job.pack.characters[0], 9)
+    square = clip_pixels(to_pixels(inputs.reference())[:, :, 0])
+    pipe.encode_image = lambda image, device: pipe.image_encoder(square, output_hidden_states=True).hidden_states[-2]
+    stock = pipe(
+        image=Image.fromarray(inputs.reference()), pose_video=_pictures(inputs.poses(range(9))),
+        face_video=_pictures(inputs.faces(range(9), SIDE)), height=HEIGHT, width=WIDTH, prompt=ROW.prompt,
+        negative_prompt=ROW.negative_prompt, guidance_scale=2.0, num_inference_steps=2, segment_frame_length=9,
+        generator=torch.Generator().manual_seed(job.seed),
+    ).frames[0]  # fmt: skip
+    assert np.abs(np.concatenate(ours) - stock * 255.0).max() <= 0.51
+
+
+def test_the_relighting_lora_relights_and_leaves_no_trace(opened: OpenParts, tmp_path: Path) -> None:
+    """In the layout of its safetensors file: PEFT names round the original network's."""
+    job = request(shot(5), 5, "replace", animate=settings(relight=True))
+
+    def made() -> NDArray[np.uint8]:
+        events = generate(opened, job, sampling(1), lambda: False)
+        return np.concatenate([event.frames for event in events if hasattr(event, "frames")])
+
+    tensors = {}
+    for name, wide in (("self_attn.q", 64), ("cross_attn.k_img", 64), ("ffn.0", 128)):
+        tensors[f"base_model.model.blocks.0.{name}.lora_A.weight"] = _noise(4, 64)
+        tensors[f"base_model.model.blocks.0.{name}.lora_B.weight"] = _noise(wide, 4)
+    file = tmp_path / "relighting.safetensors"
+    save_file(tensors, str(file))
+    before = made()
+    opened.set_loras([(file, 1.0, "both")])
+    relit = made()
+    opened.set_loras([])
+    assert np.array_equal(made(), before)
+    assert not np.array_equal(relit, before)
+
+
 def _noise(*shape: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
 
@@ -176,8 +254,9 @@ def test_the_official_noise_levels_differ_from_diffusers(parts: TinyParts, monke
     assert 1e-4 < np.abs(official - theirs).max() < 0.05
 
 
-def test_every_input_counts(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_input_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparison above would see a wrong one."""
+    parts = TinyParts(quick=True)
     pack = shot(9)
     hero = pack.characters[0]
     still = replace(hero, pose=PoseTrack(np.repeat(hero.pose.body[:1], 9, axis=0)))
@@ -190,7 +269,7 @@ def test_every_input_counts(parts: TinyParts, monkeypatch: pytest.MonkeyPatch) -
         replace(pack, mask=Counted(9, lambda t: mask(t + 4))),
     ]
     first, *others = [_ours(parts, request(each, 9, "replace"), monkeypatch) for each in (pack, *changed)]
-    assert [round(float(np.abs(each - first).max()), 3) > 0.001 for each in others] == [True] * 5
+    assert min(float(np.abs(each - first).max()) for each in others) > 1e-3 * first.std()
 
 
 def test_clip_sees_the_letterboxed_picture_squashed() -> None:

@@ -48,6 +48,17 @@ def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan) -> Non
     assert torch.equal(torch.cat(chunks, 2), _whole(vae, latents))
 
 
+def test_a_chunk_is_out_before_the_next_is_begun(vae: AutoencoderKLWan) -> None:
+    worked: list[int] = []
+    handle = vae.decoder.register_forward_hook(lambda _module, _inputs, out: worked.append(out.shape[2]))
+    chunks = StreamingVae(vae, CPU, torch.float32).decode(_latents(vae, 3))
+    assert worked == []
+    for done in ([1], [1, 4], [1, 4, 4]):
+        next(chunks)
+        assert worked == done
+    handle.remove()
+
+
 def test_encoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan) -> None:
     ours = StreamingVae(vae, CPU, torch.float32)
     size = 4 * ours.spatial

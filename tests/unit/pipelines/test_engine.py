@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from wan_models.engine import RequestRefused
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from wan_models.memory.plan import Plan
 from wan_models.options import Options
 from wan_models.pipelines import clip
+from wan_models.pipelines import engine as engine_module
 from wan_models.pipelines.engine import DidNotFit, WanEngine
+from wan_models.registry import model_row
 from wan_models.requests import Lora, Request, SamplerSettings
 from wan_models.weights.tiny import make_tiny
 
@@ -90,17 +95,18 @@ def test_every_frame_once_and_every_stage_in_order(engine: WanEngine, request_: 
 
 
 def test_previews_only_where_they_are_wanted(engine: WanEngine) -> None:
-    previews = [event for event in _events(engine, T2V) if isinstance(event, Preview)]
-    assert previews
+    request = replace(T2V, sampler=SamplerSettings(steps=1))
+    previews = [event for event in _events(engine, request) if isinstance(event, Preview)]
+    assert len(previews) == 1
     assert previews[0].image.shape == (6, 8, 3)
     assert previews[0].index == 1
-    assert not [event for event in _events(engine, replace(T2V, previews=False)) if isinstance(event, Preview)]
+    assert not [event for event in _events(engine, replace(request, previews=False)) if isinstance(event, Preview)]
 
 
 def test_a_seed_gives_the_same_frames_whatever_was_made_before(engine: WanEngine, folder: Path) -> None:
     first = _frames(_events(engine, T2V))
     assert not np.array_equal(first, _frames(_events(engine, replace(T2V, seed=4))))
-    _events(engine, TI2V)
+    _events(engine, replace(T2V, prompt="a cat", width=48, frames=5))
     fresh = WanEngine(Options(folders=(folder,)))
     assert np.array_equal(first, _frames(_events(engine, T2V)))
     assert np.array_equal(first, _frames(_events(fresh, T2V)))
@@ -123,15 +129,14 @@ def test_parts_stay_for_the_next_job_of_the_model(engine: WanEngine) -> None:
 
 
 def test_cancelled_at_any_time_the_engine_makes_the_next_clip(engine: WanEngine) -> None:
-    whole = _frames(_events(engine, I2V))
-    asked = _count()
-    _events(engine, I2V, asked)
+    request, asked = replace(I2V, frames=5, sampler=SamplerSettings(steps=2)), _count()
+    whole = _frames(_events(engine, request, asked))
     for after in range(asked.calls):
         stop = _count(after)
-        events = _events(engine, I2V, stop)
+        events = _events(engine, request, stop)
         assert stop.calls == after + 1
-        assert "decode" not in _stages(events) or after >= asked.calls - 3
-    assert np.array_equal(whole, _frames(_events(engine, I2V)))
+        assert "decode" not in _stages(events) or after >= asked.calls - 2
+    assert np.array_equal(whole, _frames(_events(engine, request)))
 
 
 class _count:  # noqa: N801 - used as a function
@@ -186,6 +191,89 @@ def test_memory_that_runs_out_is_one_sentence(
         "choose the plan swap, or a smaller size or fewer frames"
     )
     assert engine._opened is None
+    assert len(_frames(_events(engine, T2V))) == 9
+
+
+def test_a_plan_that_changes_frames_is_told_and_not_kept_for_a_job_that_needs_none(
+    engine: WanEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = _frames(_events(engine, T2V))
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, "choose", lambda *_, **__: Plan(vae="bfloat16"))
+        events = _events(engine, T2V)
+        told = [event.sentence for event in events if isinstance(event, Warned)]
+        assert len(told) == 1
+        assert "the VAE works in bfloat16" in told[0]
+        assert not np.array_equal(plain, _frames(events))
+        asked = _events(engine, replace(T2V, plan="resident"))
+        assert not [event for event in asked if isinstance(event, Warned)]
+    assert np.array_equal(plain, _frames(_events(engine, T2V)))
+
+
+def test_a_larger_job_keeps_the_parts_if_its_plan_is_the_same(
+    engine: WanEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _events(engine, T2V)
+    kept = engine._opened
+    _events(engine, replace(T2V, width=80))
+    assert engine._opened is kept
+    monkeypatch.setattr(engine_module, "choose", lambda *_, **__: Plan("stream", resident_blocks=0, together=False))
+    _events(engine, replace(T2V, width=96))
+    assert engine._opened is not kept
+
+
+@pytest.fixture
+def loras(folder: Path) -> Iterator[None]:
+    """LoRAs in the models' folder, one of them for another network."""
+    where = folder / "loras"
+    where.mkdir()
+    names = ("soft", "wan2.2-t2v-lightx2v-4step-high", "wan2.2-t2v-lightx2v-4step-low")
+    for number, name in enumerate(names):
+        save_file(_lora(64, number), str(where / f"{name}.safetensors"))
+    save_file(_lora(80, 9), str(where / "other.safetensors"))
+    yield
+    shutil.rmtree(where)
+
+
+def _lora(width: int, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    key = "transformer.blocks.{}.attn1.to_q.lora_{}.weight"
+    shapes = {"A": (4, width), "B": (width, 4)}
+    return {
+        key.format(block, which): torch.randn(shape, generator=generator) * 0.5
+        for block in range(2)
+        for which, shape in shapes.items()
+    }
+
+
+@pytest.mark.usefixtures("loras")
+def test_loras_come_and_go_without_opening_the_model_again(engine: WanEngine) -> None:
+    plain = _frames(_events(engine, T2V))
+    kept = engine._opened
+    soft = _frames(_events(engine, replace(T2V, loras=(Lora("soft"),))))
+    high = _frames(_events(engine, replace(T2V, loras=(Lora("soft", expert="high"),))))
+    assert not np.array_equal(plain, soft)
+    assert not np.array_equal(high, soft)
+    assert np.array_equal(plain, _frames(_events(engine, T2V)))
+    assert engine._opened is kept
+
+
+@pytest.mark.usefixtures("loras")
+def test_the_fast_preset_is_four_steps_with_its_loras(engine: WanEngine) -> None:
+    events = _events(engine, replace(T2V, sampler=SamplerSettings(preset="fast")))
+    assert sum(isinstance(event, StepDone) and event.steps == 4 for event in events) == 4
+    asked = engine._loras(model_row(T2V.model), replace(T2V, sampler=SamplerSettings(preset="fast")))
+    assert [(path.stem[-4:], weight, expert) for path, weight, expert in asked] == [
+        ("high", 1.0, "high"),
+        ("-low", 1.0, "low"),
+    ]
+
+
+@pytest.mark.usefixtures("loras")
+def test_a_lora_of_another_model_is_refused(engine: WanEngine) -> None:
+    with pytest.raises(RequestRefused, match="other") as refused:
+        _events(engine, replace(T2V, loras=(Lora("other"),)))
+    assert "\n" not in str(refused.value)
     assert len(_frames(_events(engine, T2V))) == 9
 
 

@@ -1,4 +1,4 @@
-"""Our frames against stock diffusers' pipelines on the same tiny checkpoints, inputs and noise.
+"""Our frames, from tiny checkpoints' files on, against stock diffusers' pipelines: same inputs, same noise.
 
 Where the semantics are the same, decoded video in [0, 1] must agree to 1e-5. What ours does otherwise, because the
 official code does, and where it is tested:
@@ -18,8 +18,7 @@ official code does, and where it is tested:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,16 +28,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
+from wan_models.memory.plan import Plan
+from wan_models.options import Options
 from wan_models.pipelines import i2v, t2v, ti2v
 from wan_models.pipelines.clip import clip_noise
-from wan_models.pipelines.decode import StreamingVae
-from wan_models.pipelines.encodings import encode_text
+from wan_models.pipelines.parts import OpenParts
 from wan_models.pipelines.settings import Settings, resolve
 from wan_models.registry import model_row
 from wan_models.requests import Request, SamplerSettings
 from wan_models.rows import ModelRow
+from wan_models.store import find
+from wan_models.weights import open_checkpoint
 from wan_models.weights.tiny import make_tiny
 
 CPU = torch.device("cpu")
@@ -46,28 +48,11 @@ NAMES = ("wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b")
 
 
 @dataclass
-class StockParts:
-    """The networks of a stock pipeline as our parts."""
+class Pair:
+    """A tiny checkpoint opened by us, from its files, and by diffusers."""
 
-    row: ModelRow
+    parts: OpenParts
     stock: Any
-    device: torch.device = CPU
-    dtype: torch.dtype = torch.float32
-
-    def text(self, prompts: Sequence[str]) -> list[Tensor]:
-        with torch.no_grad():
-            return [encode_text(self.stock.text_encoder, self.stock.tokenizer, prompt, CPU) for prompt in prompts]
-
-    @property
-    def vae(self) -> StreamingVae:
-        return StreamingVae(self.stock.vae, CPU, torch.float32)
-
-    @contextmanager
-    def transformer(self, expert: str = "high") -> Iterator[nn.Module]:
-        yield self.stock.transformer if expert == "high" else self.stock.transformer_2
-
-    def room(self) -> None:
-        pass
 
 
 @pytest.fixture(scope="module")
@@ -76,29 +61,31 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_tiny(tmp_path_factory.mktemp("tiny"), NAMES)
 
 
-def _opened(kind: Any, folder: Path) -> Any:
+def _opened(kind: Any, folder: Path) -> Pair:
     stock = kind.from_pretrained(str(folder), dtype=torch.float32)
     stock.set_progress_bar_config(disable=True)
-    return stock
+    row = model_row(folder.name)
+    checkpoint = open_checkpoint(find(row, Options(folders=(folder,))))
+    return Pair(OpenParts(row, checkpoint, Plan(), CPU), stock)
 
 
 @pytest.fixture(scope="module")
-def t2v_stock(folders: dict[str, Path]) -> Any:
+def t2v_pair(folders: dict[str, Path]) -> Pair:
     return _opened(diffusers.WanPipeline, folders["wan2.2-t2v-a14b"])
 
 
 @pytest.fixture(scope="module")
-def i2v_stock(folders: dict[str, Path]) -> Any:
+def i2v_pair(folders: dict[str, Path]) -> Pair:
     return _opened(diffusers.WanImageToVideoPipeline, folders["wan2.2-i2v-a14b"])
 
 
 @pytest.fixture(scope="module")
-def ti2v_stock(folders: dict[str, Path]) -> Any:
+def ti2v_pair(folders: dict[str, Path]) -> Pair:
     return _opened(diffusers.WanPipeline, folders["wan2.2-ti2v-5b"])
 
 
 @pytest.fixture(scope="module")
-def ti2v_picture_stock(folders: dict[str, Path]) -> Any:
+def ti2v_picture_pair(folders: dict[str, Path]) -> Pair:
     return _opened(diffusers.WanImageToVideoPipeline, folders["wan2.2-ti2v-5b"])
 
 
@@ -123,19 +110,19 @@ def _drain(loop: Generator[Any, None, Any]) -> Any:
             return end.value
 
 
-def _ours(family: Any, parts: StockParts, request: Request, settings: Settings) -> Tensor:
-    latents = _drain(family.sample(parts, request, settings, lambda: False))
-    return torch.cat(list(parts.vae.decode(latents)), 2)[0] / 2 + 0.5
+def _ours(family: Any, pair: Pair, request: Request, settings: Settings) -> Tensor:
+    latents = _drain(family.sample(pair.parts, request, settings, lambda: False))
+    return torch.cat(list(pair.parts.vae.decode(latents)), 2)[0] / 2 + 0.5
 
 
-def _theirs(parts: StockParts, request: Request, settings: Settings, **images: Any) -> Tensor:
+def _theirs(pair: Pair, request: Request, settings: Settings, **images: Any) -> Tensor:
     """(3, T, H, W) in [0, 1]."""
-    stock = parts.stock
+    stock = pair.stock
     stock.scheduler = diffusers.UniPCMultistepScheduler.from_config(stock.scheduler.config, flow_shift=settings.shift)
     frames = stock(
         prompt=settings.prompt, negative_prompt=settings.negative_prompt, width=request.width, height=request.height,
         num_frames=request.frames, num_inference_steps=settings.steps, guidance_scale=settings.guidance,
-        guidance_scale_2=settings.guidance_low, latents=clip_noise(parts, request), output_type="pt", **images,
+        guidance_scale_2=settings.guidance_low, latents=clip_noise(pair.parts, request), output_type="pt", **images,
     ).frames  # fmt: skip
     return frames[0].transpose(0, 1)
 
@@ -145,52 +132,52 @@ def _both_experts(settings: Settings) -> Settings:
     return replace(settings, sigmas="diffusers", shift=5.0)
 
 
-def test_t2v(t2v_stock: Any) -> None:
+def test_t2v(t2v_pair: Pair) -> None:
     row = model_row("wan2.2-t2v-a14b")
-    parts, request = StockParts(row, t2v_stock), _request(row, "t2v")
+    pair, request = t2v_pair, _request(row, "t2v")
     settings = _both_experts(resolve(row, request))
     assert settings.guidance != settings.guidance_low
-    ours, theirs = _ours(t2v, parts, request, settings), _theirs(parts, request, settings)
+    ours, theirs = _ours(t2v, pair, request, settings), _theirs(pair, request, settings)
     assert ours.shape == theirs.shape == (3, 9, 48, 64)
     assert (ours - theirs).abs().max() <= 1e-5
     assert theirs.std() > 0.01
 
 
 @pytest.mark.parametrize("last", [False, True], ids=["first", "first and last"])
-def test_i2v(i2v_stock: Any, last: bool) -> None:
+def test_i2v(i2v_pair: Pair, last: bool) -> None:
     row = model_row("wan2.2-i2v-a14b")
     first, end = _picture(64, 48, 1), _picture(64, 48, 2)
     more = {"last_image": end} if last else {}
-    parts, request = StockParts(row, i2v_stock), _request(row, "flf2v" if last else "i2v", image=first, **more)
+    pair, request = i2v_pair, _request(row, "flf2v" if last else "i2v", image=first, **more)
     settings = _both_experts(resolve(row, request))
     images = {"image": Image.fromarray(first)} | ({"last_image": Image.fromarray(end)} if last else {})
-    ours, theirs = _ours(i2v, parts, request, settings), _theirs(parts, request, settings, **images)
+    ours, theirs = _ours(i2v, pair, request, settings), _theirs(pair, request, settings, **images)
     assert (ours - theirs).abs().max() <= 1e-5
 
 
-def test_ti2v_of_text(ti2v_stock: Any) -> None:
+def test_ti2v_of_text(ti2v_pair: Pair) -> None:
     row = model_row("wan2.2-ti2v-5b")
-    parts, request = StockParts(row, ti2v_stock), _request(row, "t2v")
+    pair, request = ti2v_pair, _request(row, "t2v")
     settings = replace(resolve(row, request), sigmas="diffusers")
-    assert (_ours(ti2v, parts, request, settings) - _theirs(parts, request, settings)).abs().max() <= 1e-5
+    assert (_ours(ti2v, pair, request, settings) - _theirs(pair, request, settings)).abs().max() <= 1e-5
 
 
-def test_ti2v_of_a_picture(ti2v_picture_stock: Any) -> None:
+def test_ti2v_of_a_picture(ti2v_picture_pair: Pair) -> None:
     row = model_row("wan2.2-ti2v-5b")
     image = _picture(64, 64, 3)
-    parts, request = StockParts(row, ti2v_picture_stock), _request(row, "ti2v", image=image)
+    pair, request = ti2v_picture_pair, _request(row, "ti2v", image=image)
     settings = replace(resolve(row, request), sigmas="diffusers")
     ours, theirs = (
-        _ours(ti2v, parts, request, settings),
-        _theirs(parts, request, settings, image=Image.fromarray(image)),
+        _ours(ti2v, pair, request, settings),
+        _theirs(pair, request, settings, image=Image.fromarray(image)),
     )
     assert (ours - theirs).abs().max() <= 1e-5
 
 
-def test_the_official_noise_levels_and_shift_give_other_frames(t2v_stock: Any) -> None:
+def test_the_official_noise_levels_and_shift_give_other_frames(t2v_pair: Pair) -> None:
     row = model_row("wan2.2-t2v-a14b")
-    parts, request = StockParts(row, t2v_stock), _request(row, "t2v")
+    pair, request = t2v_pair, _request(row, "t2v")
     official = resolve(row, request)
     assert (official.sigmas, official.shift) == ("official", 12.0)
-    ours, theirs = _ours(t2v, parts, request, official), _theirs(parts, request, replace(official, shift=3.0))
+    ours, theirs = _ours(t2v, pair, request, official), _theirs(pair, request, replace(official, shift=3.0))
     assert (ours - theirs).abs().max() > 1e-4

@@ -71,3 +71,25 @@ def test_what_is_constant_is_made_once(network: Any) -> None:
     constants = Constants([text, text])
     assert constants.words(network) is constants.words(network)
     assert constants.positions(network, latents) is constants.positions(network, latents)
+
+
+def test_a_compiled_network_stays_compiled(network: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    latents, text = _inputs(network)
+    constants = Constants([text])
+    words, positions = constants.words(network)[0], constants.positions(network, latents)
+    eager = predict(network, latents, torch.tensor([9.0]), words, positions=positions, held=6)
+    asked = []
+
+    def compile_(forward: Any, **options: Any) -> Any:
+        asked.append(options)
+        return forward
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    for block in network.blocks:
+        block.forward = block.forward  # as attention.compile_blocks does
+    own = [block.forward for block in network.blocks]
+    assert torch.equal(predict(network, latents, torch.tensor([9.0]), words, positions=positions, held=6), eager)
+    assert asked == [{"fullgraph": True}] * len(network.blocks)
+    assert [block.forward for block in network.blocks] == own
+    for block in network.blocks:
+        del block.forward

@@ -57,8 +57,10 @@ def write_diffusers(folder: Path, row: ModelRow) -> Path:
             write_sharded(where, "diffusion_pytorch_model", transformer_shapes(row), 2)
         else:
             stem = "diffusion_pytorch_model" if part == "vae" else "model"
-            write_safetensors(where / f"{stem}.safetensors", {"x": (2,)})
+            write_safetensors(where / f"{stem}.safetensors", {f"{part}.weight": (2,)})
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    (folder / "scheduler").mkdir()
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"flow_shift": 5.0}')
     (folder / "tokenizer").mkdir()
     (folder / "tokenizer" / "tokenizer.json").write_text("{}")
     return folder
@@ -76,7 +78,7 @@ def write_original(folder: Path, row: ModelRow) -> Path:
     if "image_encoder" in row.parts:
         names.append("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
     for name in names:
-        (folder / name).write_bytes(b"weights")
+        (folder / name).write_bytes(name.encode())
     (folder / "google" / "umt5-xxl").mkdir(parents=True)
     (folder / "google" / "umt5-xxl" / "spiece.model").write_bytes(b"x")
     return folder

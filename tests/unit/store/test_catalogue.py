@@ -69,7 +69,9 @@ def test_presets_name_loras_that_can_be_pulled() -> None:
 
 def test_find_lora(home: Path) -> None:
     options = Options(folders=(home / "ComfyUI",))
-    with pytest.raises(ModelMissing, match=r"there is no LoRA paint in no folder.*put its \.safetensors file into"):
+    with pytest.raises(
+        ModelMissing, match=r"there is no LoRA paint, nor a folder of LoRAs: put its \.safetensors file into"
+    ):
         find_lora("paint", options)
     mine = write_safetensors(home / "ComfyUI" / "models" / "loras" / "styles" / "paint.v2.safetensors", {"x": (1,)})
     own = write_safetensors(home / "data" / "models" / "loras" / "other.safetensors", {"x": (1,)})

@@ -294,3 +294,14 @@ def test_gguf(home: Path) -> None:
     writer.close()
     assert find(TI2V, Options(folders=(home,))).files["transformer"] == (path,)
     assert "no weights" in installed(T2V, Options(folders=(home,)))
+
+
+def test_a_folder_that_may_not_be_read(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "mine").mkdir()
+
+    def forbidden(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(ModelMissing, match=r"mine: Permission denied: see to its permissions"):
+        find(T2V, Options(folders=(home / "mine",)))

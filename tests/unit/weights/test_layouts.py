@@ -19,9 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from wan_models.engine import RequestRefused
+from wan_models.options import Options
 from wan_models.pipelines.contracts import Checkpoint
 from wan_models.registry import model_row
 from wan_models.rows import ModelRow, PartName, PartRow
+from wan_models.store import find
 from wan_models.store.found import Found
 from wan_models.store.layouts import diffusers as diffusers_layout
 from wan_models.store.layouts import original as original_layout
@@ -30,6 +32,7 @@ from wan_models.weights.networks import build
 from wan_models.weights.sources import open_source
 from wan_models.weights.tiny import ALL, make_tiny, tiny_config, tiny_network
 from wan_models.weights.tiny_original import official
+from wan_models.weights.tokens import write_tokenizer
 
 ORIGINAL = tuple(name for name in ALL if "animate-2" not in name)
 MODELS_HERE = ("wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b", "wan2.2-animate-2-14b")
@@ -259,18 +262,25 @@ def test_a_number_of_a_k_quant(tmp_path: Path) -> None:
 def test_loose_files_of_the_other_parts(tmp_path: Path, released: Mapping[str, Path]) -> None:
     row = tiny_row("wan2.2-animate-14b")
     folder = released[row.name]
-    vae = load_file(str(folder / "vae" / "diffusion_pytorch_model.safetensors"))
-    save_file(official("AutoencoderKLWan", vae), str(tmp_path / "wan_2.1_vae.safetensors"))
-    same(loaded(single(row, "vae", tmp_path / "wan_2.1_vae.safetensors"), "vae"), reference(row, folder, "vae"))
+    vae = official("AutoencoderKLWan", load_file(str(folder / "vae" / "diffusion_pytorch_model.safetensors")))
+    for prefix in ("", "model."):
+        save_file({prefix + name: tensor for name, tensor in vae.items()}, str(tmp_path / "wan_2.1_vae.safetensors"))
+        same(loaded(single(row, "vae", tmp_path / "wan_2.1_vae.safetensors"), "vae"), reference(row, folder, "vae"))
     encoder = reference(row, folder, "text_encoder")
     tensors = {name: tensor for name, tensor in encoder.state_dict().items() if "embed_tokens" not in name}
     save_file(scaled_fp8(tensors, late=False), str(tmp_path / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"))
     ours = loaded(single(row, "text_encoder", tmp_path / "umt5_xxl_fp8_e4m3fn_scaled.safetensors"), "text_encoder")
     same(ours, encoder, tolerance=1 / 16)
-    clip = load_file(str(folder / "image_encoder" / "model.safetensors")) | {"visual_projection.weight": torch.ones(2)}
-    save_file(clip, str(tmp_path / "clip_vision_h.safetensors"))
-    ours = loaded(single(row, "image_encoder", tmp_path / "clip_vision_h.safetensors"), "image_encoder")
-    same(ours, reference(row, folder, "image_encoder"))
+    theirs = reference(row, folder, "image_encoder")
+    whole = load_file(str(folder / "image_encoder" / "model.safetensors")) | {"visual_projection.weight": torch.ones(2)}
+    tower = {
+        name.removeprefix("visual."): tensor.contiguous()
+        for name, tensor in official("CLIPVisionModel", theirs.state_dict()).items()
+        if name.startswith("visual.")
+    }
+    for clip in (whole, tower):
+        save_file(clip, str(tmp_path / "clip_vision_h.safetensors"))
+        same(loaded(single(row, "image_encoder", tmp_path / "clip_vision_h.safetensors"), "image_encoder"), theirs)
 
 
 _LLAMA = {
@@ -294,6 +304,29 @@ def test_a_text_encoder_of_llama_cpp(tmp_path: Path, released: Mapping[str, Path
             tensors[new] = tensor
     write_gguf(tmp_path / "umt5-xxl-encoder-BF16.gguf", tensors, gguf.GGMLQuantizationType.BF16)
     same(loaded(single(row, "text_encoder", tmp_path / "umt5-xxl-encoder-BF16.gguf"), "text_encoder"), encoder)
+
+
+def test_a_tree_of_comfyui_is_found_and_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = model_row("wan2.2-i2v-a14b")
+    for name in ("diffusion_models", "text_encoders", "vae"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+    for part, noise in (("transformer", "high"), ("transformer_2", "low")):
+        network = tiny_network(row, part)  # type: ignore[arg-type]
+        file = tmp_path / "models" / "diffusion_models" / f"wan2.2_i2v_{noise}_noise_14B_fp8_scaled.safetensors"
+        save_file(scaled_fp8(comfy(network), late=False), str(file))
+    write_tokenizer(tmp_path / "models" / "text_encoders" / "tokenizer")
+    encoder = tiny_network(row, "text_encoder").state_dict()
+    encoder.pop("encoder.embed_tokens.weight")
+    save_file(encoder, str(tmp_path / "models" / "text_encoders" / "umt5_xxl_fp16.safetensors"))
+    vae = official("AutoencoderKLWan", tiny_network(row, "vae").state_dict())
+    save_file(vae, str(tmp_path / "models" / "vae" / "wan_2.1_vae.safetensors"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    found = find(row, Options(folders=(tmp_path,), offline=True))
+    assert found.layout == "single"
+    checkpoint = open_checkpoint(found)
+    for part in row.parts:
+        assert all(parameter.isfinite().all() for parameter in loaded(checkpoint, part).parameters())
+    assert checkpoint.tokenizer()("sea").input_ids[-1] == 1
 
 
 def test_the_identity_follows_the_files(released: Mapping[str, Path], tmp_path: Path) -> None:

@@ -1,0 +1,60 @@
+"""The synthetic jobs are real ones, and the clock tells stages apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from backend.bench_command import spec_of
+from protocol.assets import AssetFolder
+from wan_models.bench import Clock, request
+from wan_models.events import FramesDecoded, StageStarted, StepDone, Warned
+from wan_models.models import MODELS
+from wan_models.pipelines.checks import check_asked
+
+CASES = [(row, task) for row in MODELS for task in row.tasks]
+
+
+@pytest.mark.parametrize(("row", "task"), CASES, ids=[f"{row.name}-{task}" for row, task in CASES])
+def test_every_task_gets_what_it_needs(tmp_path: Path, row: object, task: object) -> None:
+    width, height = row.sizes[0]  # type: ignore[attr-defined]
+    asked = request(row, task, width=width, height=height, frames=5, steps=2)  # type: ignore[arg-type]
+    check_asked(row, asked)  # type: ignore[arg-type]
+    spec = spec_of(asked, AssetFolder(tmp_path))
+    assert (spec.task, spec.model, spec.sampler.steps) == (task, asked.model, 2)
+    assert (spec.pack is None) == (asked.pack is None)
+
+
+def test_the_clock_tells_stages_steps_and_the_first_frame() -> None:
+    times = iter(np.arange(0.0, 100.0, 1.0))
+    clock = Clock(lambda: float(next(times)))
+    for event in (
+        StageStarted("denoise", 2),
+        StepDone(1, 2),
+        StepDone(2, 2),
+        StageStarted("decode"),
+        Warned("something"),
+        FramesDecoded(0, np.zeros((1, 2, 2, 3), np.uint8)),
+        FramesDecoded(1, np.zeros((4, 2, 2, 3), np.uint8)),
+    ):
+        clock.hear(event)
+    figures = clock.figures()
+    assert figures["frames"] == 5
+    assert figures["frames_in_order"]
+    assert figures["warnings"] == ["something"]
+    assert figures["seconds_a_step"] == [[1.0, 1.0]]
+    assert 0 < figures["first_frame_share_of_decode"] < 1
+    late = Clock(lambda: 0.0)
+    late.frames(3, 1)
+    assert not late.figures()["frames_in_order"]
+
+
+def test_a_backend_may_leave_steps_out() -> None:
+    clock = Clock(lambda: 0.0)
+    for stage, step in (("", 0), ("load", 0), ("denoise", 0), ("denoise", 3), ("denoise", 3), ("decode", 1)):
+        clock.progress(stage, step)
+    figures = clock.figures()
+    assert [stage["name"] for stage in figures["stages"]] == ["load", "denoise", "decode"]
+    assert len(figures["seconds_a_step"][0]) == 3
