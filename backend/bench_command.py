@@ -44,7 +44,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     bench = commands.add_parser("bench", help="measure a video model on this machine; writes JSON")
     bench.add_argument("--model", required=True, help="a name of 'wanstage models list'")
     bench.add_argument("--task", choices=get_args(specs.Task), help="default: the model's first")
-    bench.add_argument("--size", default="832x480", metavar="WxH")
+    bench.add_argument(
+        "--size", default="832x480", metavar="WxH[,WxH]", help="several: one job after the other, smallest first"
+    )
     bench.add_argument("--frames", type=int, help="default: the model's usual number")
     bench.add_argument("--steps", type=int, default=4)
     bench.add_argument("--plan", choices=get_args(specs.PlanName), default="auto")
@@ -69,9 +71,9 @@ def run(told: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="wanstage-bench-") as name:
         report = Path(name) / "report.json"
         os.environ["WANSTAGE_REPORT"] = str(report)
-        runs = (_direct if told.direct else _through_backend)(told, Path(name))
-        memory = json.loads(report.read_text()) if report.exists() else {}
-    content = {**_circumstances(told), "runs": runs, "last_run_memory": memory}
+        make = _direct if told.direct else _through_backend
+        runs = [{**each, "memory": _read(report)} for each in make(told, Path(name))]
+    content = {**_circumstances(told), "runs": runs, "last_run_memory": runs[-1]["memory"]}
     text = json.dumps(content, indent=2) + "\n"
     sys.stdout.write(text)
     if told.out:
@@ -80,16 +82,25 @@ def run(told: argparse.Namespace) -> int:
     return 1 if any("error" in each for each in runs) else 0
 
 
-def _asked(told: argparse.Namespace) -> Any:  # noqa: ANN401 - wan_models.requests.Request
+def _read(report: Path) -> dict[str, Any]:
+    """What each part took until now, in one process: calls and seconds add up over its runs, peaks are the highest."""
+    content: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
+    return content
+
+
+def _asked(told: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    """Each run's size and request."""
     from wan_models.bench import request
     from wan_models.registry import model_row
 
-    width, height = (int(side) for side in told.size.split("x"))
-    row = model_row(told.model)
-    return request(row, told.task, width=width, height=height, frames=told.frames, steps=told.steps, plan=told.plan)
+    row, numbers = model_row(told.model), {"frames": told.frames, "steps": told.steps}
+    for size in told.size.split(","):
+        width, height = (int(side) for side in size.split("x"))
+        asked = request(row, told.task, width=width, height=height, plan=told.plan, **numbers)
+        yield from ((size, asked) for _ in range(told.runs))
 
 
-def _direct(told: argparse.Namespace, _folder: Path) -> list[dict[str, Any]]:
+def _direct(told: argparse.Namespace, _folder: Path) -> Iterator[dict[str, Any]]:
     from wan_models.bench import Clock
     from wan_models.options import Options
     from wan_models.registry import open_engine
@@ -103,26 +114,23 @@ def _direct(told: argparse.Namespace, _folder: Path) -> list[dict[str, Any]]:
         folders=tuple(folder.absolute() for folder in told.models),
     )
     engine = open_engine("wan", options)
-    asked = _asked(told)
-    engine.check(asked)
-    runs = []
-    for _ in range(told.runs):
+    for size, asked in _asked(told):
+        engine.check(asked)
         clock = Clock()
         try:
             for event in engine.generate(asked, lambda: False):
                 clock.hear(event)
         except (RuntimeError, ValueError, MemoryError) as error:
-            runs.append({**clock.figures(), "error": f"{type(error).__name__}: {error}"})
-            break
-        runs.append(clock.figures())
-    return runs
+            yield {"size": size, **clock.figures(), "error": f"{type(error).__name__}: {error}"}
+            return
+        yield {"size": size, **clock.figures()}
 
 
-def _through_backend(told: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
+def _through_backend(told: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     assets = AssetFolder(folder / "assets")
-    spec = spec_of(_asked(told), assets)
     with _server(told, folder / "data") as to:
-        return [_job(to, spec, assets) for _ in range(told.runs)]
+        for size, asked in _asked(told):
+            yield {"size": size, **_job(to, spec_of(asked, assets), assets)}
 
 
 @contextmanager

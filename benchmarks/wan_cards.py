@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,15 +68,23 @@ def main() -> None:
         command = [sys.executable, "-m", "backend.cli", "bench", "--random-weights", *arguments.split()]
         command += ["--out", str(file), *(["--direct"] if told.direct else [])]
         began = time.perf_counter()
-        with (told.out / f"wan_{name}.log").open("wb") as log:
-            try:
-                subprocess.run(
-                    command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=log, timeout=told.limit, check=False
-                )
-            except subprocess.TimeoutExpired:
-                print(f"{name}: gave up after {told.limit:.0f} s", flush=True)
-                continue
+        if not _ran(command, told.out / f"wan_{name}.log", told.limit):
+            print(f"{name}: gave up after {told.limit:.0f} s", flush=True)
+            continue
         print(f"{name}: {time.perf_counter() - began:.0f} s, {_summary(file)}", flush=True)
+
+
+def _ran(command: list[str], log: Path, limit: float) -> bool:
+    """Whether it ended in time; if not, it and its backend and worker are ended."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=output, start_new_session=True)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return False
+    return True
 
 
 def _summary(file: Path) -> str:

@@ -54,7 +54,7 @@ def inputs(row: ModelRow, width: int, height: int, frames: int) -> dict[str, Any
     given: dict[str, Any] = {
         "hidden_states": noise(1, config["in_channels"], length, high, wide),
         "timestep": torch.tensor([500.0], device=CARD),
-        "encoder_hidden_states": noise(1, 512, 4096),
+        "encoder_hidden_states": noise(1, 512, config["text_dim"]),
         "return_dict": False,
     }
     if row.family == "ti2v":  # one time a token, zero for the first frame's: image to video
@@ -62,13 +62,13 @@ def inputs(row: ModelRow, width: int, height: int, frames: int) -> dict[str, Any
         times[:, : (high // 2) * (wide // 2)] = 0
         given["timestep"] = times
     if row.family == "animate":
-        given["encoder_hidden_states_image"] = noise(1, 257, 1280)
+        given["encoder_hidden_states_image"] = noise(1, 257, config["image_dim"])
         given["pose_hidden_states"] = noise(1, 16, length - 1, high, wide)
         given["face_pixel_values"] = noise(1, 3, frames, 512, 512).clamp(-1, 1)
     return given
 
 
-def forward(module: Any, given: dict[str, Any], own: bool) -> Tensor:
+def forward(module: Any, given: dict[str, Any], own: bool) -> Tensor:  # noqa: ANN401 - diffusers has no types
     """The network's own forward; ``own``: ours of the 5B, which has one time for each of two groups of tokens. (Ours of
     Animate makes its face's tokens once a segment; here both make them at each forward.)
     """

@@ -68,9 +68,9 @@ def blocks(row: ModelRow, weights: str) -> Blocks:
 
 
 def latent_frames(row: ModelRow, frames: int) -> int:
-    """Latent frames that the transformer sees at once: a segment's, with Animate's reference."""
+    """Latent frames that the transformer sees at once: a segment's, with Animate's and Animate-2's reference."""
     shown = min(frames, row.segment) if row.segment else frames
-    return (shown - 1 + 3) // 4 + 1 + (1 if row.family == "animate" else 0)
+    return (shown - 1 + 3) // 4 + 1 + (1 if row.family in ("animate", "animate2") else 0)
 
 
 def tokens(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
@@ -86,11 +86,12 @@ def work(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
 
 
 def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
-    """Animate-2 keeps the keys and values of the driving segment for every block."""
+    """Animate-2 keeps the keys and values of the driving segment, which has no reference frame, for every block."""
     if row.family != "animate2":
         return 0
-    count = blocks(row, "bf16").count
-    return 2 * count * tokens(row, width_px, height_px, frames) * width(row) * 2
+    seen = latent_frames(row, frames)
+    driving = tokens(row, width_px, height_px, frames) // seen * (seen - 1)
+    return 2 * blocks(row, "bf16").count * driving * width(row) * 2
 
 
 def vae_work(row: ModelRow, width_px: int, height_px: int, element: int) -> int:

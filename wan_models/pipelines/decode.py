@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 _wan: Any = autoencoder_kl_wan  # diffusers' functions have no annotations
 
+_HOST = torch.device("cpu")
 STRIDE = 4
 """Frames a latent frame, after the first, which holds one."""
 
@@ -38,10 +39,12 @@ class StreamingVae:
     be under way at once.
     """
 
-    def __init__(self, vae: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, vae: nn.Module, device: torch.device, dtype: torch.dtype, *, park: bool = False) -> None:
         """``vae``: an ``AutoencoderKLWan`` in evaluation mode. ``dtype`` is the one that its weights have on
-        ``device``; the official code uses float32.
+        ``device``; the official code uses float32. ``park``: between two chunks of a decode its caches wait in the
+        host's memory, so that of many decodes under way at once (tiles) only the one at work takes the card's.
         """
+        self._park = park
         self._vae: Any = vae
         config: Any = vae.config
         self._device = device
@@ -85,8 +88,15 @@ class StreamingVae:
         caches = _caches(self._vae.decoder)
         for index in range(codes.shape[2]):
             code = codes[:, :, index : index + 1]
+            caches = _moved(caches, self._device) if self._park else caches
             chunk = self._vae.decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            caches = _moved(caches, _HOST) if self._park else caches
             yield _wan.unpatchify(chunk, self._patch).clamp(-1.0, 1.0).float()
+
+
+def _moved(caches: list[Tensor | str | None], device: torch.device) -> list[Tensor | str | None]:
+    """The same on another device. To the host without waiting, torch takes pinned memory; a stream keeps the order."""
+    return [each.to(device, non_blocking=True) if isinstance(each, Tensor) else each for each in caches]
 
 
 def _caches(module: nn.Module) -> list[Tensor | str | None]:

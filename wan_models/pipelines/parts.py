@@ -218,8 +218,9 @@ class _Vae:
     def _open(self, work: str) -> Iterator[VideoVae]:
         parts = self._parts
         with parts._at_work("vae", work) as module:
-            vae: VideoVae = StreamingVae(module, parts.device, parts._vae_dtype)
-            yield TiledVae(vae, parts.plan.vae_tile) if parts.plan.vae_tile else vae
+            tile = parts.plan.vae_tile
+            vae: VideoVae = StreamingVae(module, parts.device, parts._vae_dtype, park=bool(tile))
+            yield TiledVae(vae, tile) if tile else vae
 
 
 def _set_forwards(module: nn.Module, *, compiled: bool) -> None:

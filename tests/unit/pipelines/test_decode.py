@@ -41,9 +41,10 @@ def _whole(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
         return vae.decode(_scaled(vae, latents), return_dict=False)[0]
 
 
-def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan) -> None:
+@pytest.mark.parametrize("park", [False, True])
+def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan, park: bool) -> None:
     latents = _latents(vae, 4)
-    chunks = list(StreamingVae(vae, CPU, torch.float32).decode(latents))
+    chunks = list(StreamingVae(vae, CPU, torch.float32, park=park).decode(latents))
     assert [chunk.shape[2] for chunk in chunks] == [1, 4, 4, 4]
     assert torch.equal(torch.cat(chunks, 2), _whole(vae, latents))
 
