@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -119,6 +120,27 @@ def process_exists(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def stop(pid: int, seconds: float) -> bool:
+    """End a backend of this machine and wait until it is gone; False when it is not after so many seconds."""
+    os.kill(pid, signal.SIGTERM)
+    ended = time.monotonic() + seconds
+    while not _gone(pid):
+        if time.monotonic() > ended:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _gone(pid: int) -> bool:
+    """Whether the process has ended; one that we started is not gone before we asked how it ended."""
+    if sys.platform == "win32":
+        return not process_exists(pid)
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not process_exists(pid)
 
 
 def start(python: str, folder: str, data: Path, connection_file: Path, idle_exit_s: float) -> Launch:

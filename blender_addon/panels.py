@@ -210,8 +210,6 @@ class WANSTAGE_PT_animate(_Closed, bpy.types.Panel):
         if shot.task == "replace":
             layout.prop(shot, "relight")
             layout.prop(shot, "plate")
-            if shot.plate == "look":
-                layout.prop(shot, "plate_samples")
 
 
 class WANSTAGE_UL_loras(bpy.types.UIList):
@@ -258,6 +256,7 @@ class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
         layout.prop(shot, "negative_prompt")
         layout.prop(shot, "depth", text="Distance")
         layout.prop(shot, "frames_folder", text="Folder")
+        layout.prop(shot, "plate_samples")
         layout.prop(shot, "occlusion", text="Occlusion")
 
 

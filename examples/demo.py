@@ -12,7 +12,6 @@ import logging
 import os
 import platform
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -119,10 +118,7 @@ class Demo:
         connection = state.now.connection
         if connection is not None:
             bpy.ops.wanstage.disconnect()
-            os.kill(connection.pid, signal.SIGTERM)
-            ended = time.monotonic() + 10.0
-            while launch.process_exists(connection.pid) and time.monotonic() < ended:
-                time.sleep(0.05)
+            launch.stop(connection.pid, 10.0)
         log = self.data / "backend.log"
         if log.exists():
             shutil.copy(log, self.out / "log")

@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -38,6 +37,7 @@ class Wish:
 
     def __init__(self, told: argparse.Namespace) -> None:
         self.tasks: tuple[str, ...] = tuple(told.tasks.split(","))
+        self.model: str = told.model
         self.size: tuple[int, int] | None = tuple(map(int, told.size.split("x"))) if told.size else None
         self.frames: int = told.frames
         self.steps: int = told.steps
@@ -64,7 +64,7 @@ def choose(scene: bpy.types.Scene, task: str, wish: Wish) -> None:
     """Task and model as in the panel: the task proposes a model, the model its rate and size."""
     own = scene.wanstage
     own.task = task
-    found = catalog.first_for(task, "wan")
+    found = ("wan", wish.model) if wish.model else catalog.first_for(task, "wan")
     if found is None or found[0] != "wan":
         message = f"the backend has no video model for {task}"
         raise RuntimeError(message)
@@ -124,10 +124,7 @@ def stop_backend() -> None:
     if connection is None:
         return
     bpy.ops.wanstage.disconnect()
-    os.kill(connection.pid, signal.SIGTERM)
-    ended = time.monotonic() + 20.0
-    while launch.process_exists(connection.pid) and time.monotonic() < ended:
-        time.sleep(0.05)
+    launch.stop(connection.pid, 20.0)
 
 
 def words() -> argparse.ArgumentParser:
@@ -137,6 +134,7 @@ def words() -> argparse.ArgumentParser:
     parser.add_argument("--backend-python", default=sys.executable, help="a Python that has the backend and torch")
     parser.add_argument("--models", type=Path, help="folder with models, searched before the usual places")
     parser.add_argument("--tasks", default=",".join(TASKS), help=f"separated by commas (default: {','.join(TASKS)})")
+    parser.add_argument("--model", default="", help="default: the first that does the task and has weights")
     parser.add_argument("--size", default="", metavar="WxH", help="default: the model's own")
     parser.add_argument("--frames", type=int, default=0, help="about so many, from the beginning (default: all)")
     parser.add_argument("--steps", type=int, default=0, help="0 = the model's own")

@@ -135,10 +135,18 @@ def has_head(scene: bpy.types.Scene, armature: bpy.types.Object, head: str) -> b
     names = {bone.name, *(child.name for child in bone.children_recursive)}
     names |= {f"{prefix}{name.split('-', 1)[-1]}" for name in tuple(names) for prefix in ("DEF-", "ORG-")}  # Rigify's
     return any(
-        item.type == "MESH" and (item.parent_bone in names or any(group.name in names for group in item.vertex_groups))
+        item.type == "MESH" and not item.hide_render and _hangs_on(item, names)
         for item in character_objects(scene, armature)
-        if not item.hide_render
     )
+
+
+def _hangs_on(item: bpy.types.Object, names: set[str]) -> bool:
+    """A mesh that is parented to one of these bones, weighted to it, or bound by the bones' envelopes."""
+    if item.parent_type == "BONE" and item.parent_bone in names:
+        return True
+    if any(group.name in names for group in item.vertex_groups):
+        return True
+    return any(modifier.type == "ARMATURE" and modifier.use_bone_envelopes for modifier in item.modifiers)
 
 
 def _from_film(work: Work, character: CharacterParams, samples: int) -> Steps:

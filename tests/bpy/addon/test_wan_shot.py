@@ -107,17 +107,27 @@ def test_people(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
     assert kept > 6 * 128 * 96 // 5
 
 
-def test_pictures(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
-    """Image to video by both models that can, and text and image to video; the first picture has the job's size."""
+PICTURES = (
+    ("i2v", "wan2.2-i2v-a14b", 16.0),
+    ("flf2v", "wan2.2-i2v-a14b", 16.0),
+    ("ti2v", "wan2.2-ti2v-5b", 24.0),
+    ("t2v", "wan2.2-ti2v-5b", 24.0),
+)
+
+
+def test_pictures_and_words(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
+    """Clips from the first picture, from first and last, and from words; pictures have the job's exact size."""
     from blender_addon import state
 
-    told = wish(wan_shot, "i2v,ti2v")
+    told = wish(wan_shot, "i2v")
     scene = wan_shot.prepare(tmp_path, told)
     assert bpy.ops.wanstage.connect(connection_file=str(wan_backend.file), wait=60.0) == {"FINISHED"}
-    for task, model, fps in (("i2v", "wan2.2-i2v-a14b", 16.0), ("ti2v", "wan2.2-ti2v-5b", 24.0)):
+    for task, model, fps in PICTURES:
         made = wan_shot.make(scene, task, told)
         assert (made["model"], made["fps"]) == (model, fps)
         frames = frames_of(made, 5)
         assert not np.array_equal(frames[0], frames[-1])
-        look = state.now.packs["Scene"].pack.look
-        assert (look.width, look.height) == SIZE
+        cached = state.now.packs["Scene"]
+        assert (cached.last is not None) == (task == "flf2v")
+        for picture in (cached.pack.look, cached.last):
+            assert picture is None or (picture.width, picture.height) == SIZE

@@ -123,6 +123,19 @@ def test_rigs_without_a_face_say_so(shoot: Callable[..., Any], stage: tuple[Any,
     assert shoot(shot(1, "face", face="none")).warnings == ()
 
 
+def test_the_panel_knows_rigs_without_a_face(stage: tuple[Any, Any]) -> None:
+    from blender_addon import faces
+
+    rig, _ = stage
+    assert faces.find(rig)
+    body = bpy.data.objects["Walker body"]
+    body.vertex_groups.remove(body.vertex_groups["mixamorig:Head"])
+    assert not faces.find(rig)
+    hat = people.make_box("Hat", (0.3, 0.3, 0.1), (0.0, 0.0, 1.8))
+    hat.parent, hat.parent_type, hat.parent_bone = rig, "BONE", "mixamorig:Head"
+    assert faces.find(rig), "a mesh that is parented to the head bone is a head"
+
+
 def numbered_pictures(folder: Path, count: int, width: int = 96, height: int = 64) -> Path:
     """Pictures of one colour each: red is 20 times the number."""
     folder.mkdir()
