@@ -250,10 +250,16 @@ def _image(folder: AssetFolder, pixels: Any) -> specs.ImageRef:  # noqa: ANN401
     return specs.ImageRef(folder.add(data.tobytes()), pixels.shape[1], pixels.shape[0])
 
 
+def _told_without_folder(arguments: list[str]) -> list[str]:
+    """What was asked, to be repeated anywhere: of the result's path its name alone."""
+    after_out = [before == "--out" for before in ["", *arguments[:-1]]] if arguments else []
+    return [Path(each).name if out else each for each, out in zip(arguments, after_out, strict=True)]
+
+
 def _circumstances(told: argparse.Namespace) -> dict[str, Any]:
     return {
         "benchmark": "wan",
-        "command": " ".join(["wanstage", *sys.argv[1:]]),
+        "command": " ".join(["wanstage", *_told_without_folder(sys.argv[1:])]),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "model": told.model,
         "task": told.task,

@@ -56,6 +56,9 @@ class StreamingVae:
         self._mean = torch.tensor(config.latents_mean, dtype=torch.float32, device=device).view(shape)
         self._std = torch.tensor(config.latents_std, dtype=torch.float32, device=device).view(shape)
 
+    def load(self) -> None:
+        """Nothing to do: the weights are here."""
+
     def encode(self, pixels: Tensor) -> Tensor:
         """(1, 3, T, H, W) in [-1, 1], T = 4n + 1, any device -> normalised latents float32 on the device."""
         count = latent_frames(pixels.shape[2])

@@ -197,6 +197,10 @@ class _Vae:
         self.spatial = int(config.get("scale_factor_spatial", 8))
         self.channels = int(config.get("z_dim", 16))
 
+    def load(self) -> None:
+        if "vae" not in self._parts._placed:
+            self._parts._load("vae")
+
     def encode(self, pixels: Tensor) -> Tensor:
         with self._open("vae encode") as vae:
             return vae.encode(pixels)

@@ -48,6 +48,7 @@ def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancel
     words, latents = texts(parts, settings), clip_noise(parts, request)
     image = None if request.task == "t2v" else first_image(request)
     if image is None:
+        parts.vae.load()  # as in t2v: nothing is encoded, so that the first frame would wait for it
         velocity = velocity_of(parts, words, cancelled)
         return (yield from sampled(parts, settings, velocity, latents, previews=request.previews, cancelled=cancelled))
     if stretch_of(image, request.width, request.height) > STRETCH:

@@ -24,6 +24,10 @@ class TiledVae:
         self.spatial = inner.spatial
         self.channels = inner.channels
 
+    def load(self) -> None:
+        """As VideoVae."""
+        self._inner.load()
+
     def encode(self, pixels: Tensor) -> Tensor:
         """As VideoVae; latents of overlaps are blended."""
         s = self.spatial
