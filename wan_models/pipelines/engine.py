@@ -111,6 +111,7 @@ class WanEngine:
             opened = self._open(row, request)
             if self._wanted(request) == "auto" and not opened.plan.lossless:
                 yield Warned(f"{describe(opened.plan).splitlines()[0]}: no lossless plan fits the free memory")
+            opened.parts.cancelled = cancelled
             opened.parts.set_loras(loras)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
             opened.parts.room()

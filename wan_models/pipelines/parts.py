@@ -22,8 +22,9 @@ from wan_models.memory.plan import Plan
 from wan_models.memory.report import Report
 from wan_models.rows import ModelRow, PartName
 
-from .contracts import Checkpoint, Expert, VideoVae
+from .contracts import Cancelled, Checkpoint, Expert, VideoVae
 from .decode import StreamingVae
+from .denoise import JobCancelled
 from .encodings import EncodingCache, content_key, encode_text
 from .tiles import TiledVae
 
@@ -33,6 +34,10 @@ _CACHE = EncodingCache()
 LoraChoice = tuple[Path, float, Literal["both", "high", "low"]]
 """A LoRA's file, its weight, the expert that it is for."""
 _TRANSFORMERS: Mapping[Expert, PartName] = {"high": "transformer", "low": "transformer_2"}
+
+
+def _wanted() -> bool:
+    return False
 
 
 class OpenParts:
@@ -61,6 +66,8 @@ class OpenParts:
         self._checkpoint = checkpoint
         self._cache = cache
         self._placed: dict[PartName, Placed] = {}
+        self.cancelled: Cancelled = _wanted
+        """Asked between two tensors while weights are read; the engine sets each job's own."""
         attention = use_attention(device)
         self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention, compiled=compiling())
         self._loras: list[tuple[LoraWeights, float, str]] = []
@@ -175,7 +182,7 @@ class OpenParts:
     def _load(self, part: PartName) -> Placed:
         logger.info("loading %s of %s", part, self.row.name)
         module = self._skeleton(part)
-        tensors = self._checkpoint.tensors(part)
+        tensors = self._while_wanted(self._checkpoint.tensors(part))
         small = {"vae": self._vae_dtype, "image_encoder": torch.float32}
         target = Target(self.plan, self.device, small.get(part, self.dtype), f"{self.row.name} {part}")
         if part in ("transformer", "transformer_2"):
@@ -186,6 +193,13 @@ class OpenParts:
             placed = place_whole(module, tensors, target)
         self._placed[part] = placed
         return placed
+
+    def _while_wanted(self, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        """The tensors; raises JobCancelled between two of them: reading tens of gigabytes takes a while."""
+        for each in tensors:
+            if self.cancelled():
+                raise JobCancelled
+            yield each
 
 
 class _Vae:

@@ -130,6 +130,7 @@ def test_parts_stay_for_the_next_job_of_the_model(engine: WanEngine) -> None:
 
 def test_cancelled_at_any_time_the_engine_makes_the_next_clip(engine: WanEngine) -> None:
     request, asked = replace(I2V, frames=5, sampler=SamplerSettings(steps=2)), _count()
+    _events(engine, request)  # reads the weights, between whose tensors it asks too
     whole = _frames(_events(engine, request, asked))
     for after in range(asked.calls):
         stop = _count(after)
@@ -137,6 +138,15 @@ def test_cancelled_at_any_time_the_engine_makes_the_next_clip(engine: WanEngine)
         assert stop.calls == after + 1
         assert "decode" not in _stages(events) or after >= asked.calls - 2
     assert np.array_equal(whole, _frames(_events(engine, request)))
+
+
+def test_cancelled_while_weights_are_read_the_next_job_reads_them(folder: Path) -> None:
+    for after in (0, 3, 40):
+        engine, stop = WanEngine(Options(folders=(folder,))), _count(after)
+        assert not any(isinstance(event, FramesDecoded) for event in _events(engine, T2V, stop))
+        assert stop.calls == after + 1
+        assert len(_frames(_events(engine, T2V))) == T2V.frames
+        engine.close()
 
 
 class _count:  # noqa: N801 - used as a function
