@@ -134,7 +134,7 @@ def model_problems(info: Any, task: str, model: str) -> list[str]:
     if task not in found.tasks:
         return [f"{found.title or found.name} cannot do {task}, choose: {able}"]
     if found.missing:
-        return [f"{found.title or found.name} is not ready: {found.missing[0]}"]
+        return [f"{found.title or found.name} is not ready: {found.missing[0]}, then connect again"]
     return []
 
 

@@ -130,7 +130,8 @@ def test_what_is_missing_is_said(offered: Any, refused: Any) -> None:
 
     offered.wanstage.task = "i2v"
     offered.wanstage.model_menu = "wan/wan2.2-i2v-a14b"
-    assert preflight.backend_problems("wan", "i2v", "wan2.2-i2v-a14b") == [f"Wan2.2 I2V A14B is not ready: {LACKING}"]
+    sentence = f"Wan2.2 I2V A14B is not ready: {LACKING}, then connect again"
+    assert preflight.backend_problems("wan", "i2v", "wan2.2-i2v-a14b") == [sentence]
     assert "wanstage models pull wan2.2-i2v-a14b" in refused(bpy.ops.wanstage.generate)
     assert catalog.lack(WAN[1]) == "No weights: run 'wanstage models pull wan2.2-i2v-a14b' at the backend"
     assert bpy.ops.wanstage.copy_pull.poll()
