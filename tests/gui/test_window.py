@@ -85,6 +85,11 @@ class Window:
         """The mouse out of the way; the sidebar lays itself out once more."""
         subprocess.run(["xdotool", "mousemove", "420", "700", "sleep", "1.5"], env=self.environment, check=True)
 
+    def aside(self) -> None:
+        """The mouse to the left of the words that it is on, within the same menu, which has a moment to open."""
+        command = ["xdotool", "mousemove_relative", "--", "-75", "0", "sleep", "1.0"]
+        subprocess.run(command, env=self.environment, check=True)
+
     def click_until(self, x: float, y: float, found: Callable[[], Any], what: str) -> None:
         """Click; again when nothing came of it, as on a button that was grey until the next redraw."""
         for _ in range(5):
@@ -109,8 +114,9 @@ class Window:
     def shoot(self, path: Path) -> Path:
         """A picture of the screen."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        command = ["ffmpeg", "-loglevel", "error", "-y", "-f", "x11grab", "-video_size", f"{SIZE[0]}x{SIZE[1]}", "-i",
-                   self.environment["DISPLAY"], "-frames:v", "1", str(path)]  # fmt: skip
+        grab = ["-f", "x11grab", "-draw_mouse", "0", "-video_size", f"{SIZE[0]}x{SIZE[1]}"]
+        command = ["ffmpeg", "-loglevel", "error", "-y", *grab, "-i", self.environment["DISPLAY"]]
+        command += ["-frames:v", "1", str(path)]
         subprocess.run(command, check=True)
         return path
 
@@ -209,7 +215,7 @@ def look_at_models(window: Window, shots: Path) -> None:
         assert model in window.seen()["models"]
     x, y, width, height = window.seen()["region"]
     window.click(x + width * 0.5, window.seen()["window"][1] - (y + height) + MODEL)
-    time.sleep(1.0)  # a menu has no file to look at
+    window.aside()
     window.shoot(shots / "models.png")
     window.press("Escape")
     slow = {name: taken for name, taken in window.seen()["draw_ms"].items() if taken > 2.0}
