@@ -21,6 +21,7 @@ class EngineRow:
     """One engine: where its class is, what it can do, which modules it needs (import name, what to install).
 
     ``preload`` are modules that a worker imports before the first job, so that its first frame does not wait.
+    ``extra``: the project's extra that brings all that it needs.
     ``on_card``: it works on a graphics card where there is one. ``grace_s``: seconds that one of its steps may take
     after a cancel.
     """
@@ -33,17 +34,18 @@ class EngineRow:
     preload: tuple[str, ...] = ()
     testing: bool = False
     has_options: bool = False
+    extra: str = ""
     on_card: bool = False
     grace_s: float = 5.0
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """A sentence for each thing that is not installed; empty = ready."""
-        return tuple(
-            f"{self.name} needs {package}: install it with 'pip install {package}'"
-            for module, package in self.needs
-            if not _installed(module)
-        )
+        """A sentence for each thing that is not installed, or one for all that an extra brings; empty = ready."""
+        lacking = [package for module, package in self.needs if not _installed(module)]
+        if self.extra and lacking:
+            command = f"pip install '.[{self.extra}]'"
+            return (f"{self.name} needs {', '.join(lacking)}: run {command} in Wanstage's folder",)
+        return tuple(f"{self.name} needs {each}: install it with 'pip install {each}'" for each in lacking)
 
 
 def _installed(module: str) -> bool:
@@ -66,6 +68,7 @@ _ENGINES: tuple[EngineRow, ...] = (
         models=tuple(row.name for row in MODELS),
         tasks=tuple(dict.fromkeys(task for row in MODELS for task in row.tasks)),
         needs=tuple((name, name) for name in ("torch", "diffusers", "transformers", "ftfy", "safetensors")),
+        extra="wan",
         has_options=True,
         on_card=True,
         grace_s=60.0,  # a step of a 14B model at 1280x720 takes 12 s on a fast card
