@@ -323,23 +323,29 @@ class Ledger:
         print(f"{self.passed} passed, {self.failed} failed, {len(self.skipped)} skipped")
 
 
-def step(name: str, command: Sequence[str | Path], environment: Environment) -> None:
-    """Run one check with its output shown; Problem when it fails."""
+def step(name: str, command: Sequence[str | Path], environment: Environment, retries: int = 0) -> None:
+    """Run one check with its output shown; Problem when it fails. ``retries``: how often a process that was ended by a
+    signal, which no failed test does, is run again (Blender as a module crashes now and then)."""
     print(f"\n==== {name}", flush=True)
     started = time.monotonic()
     words = [str(word) for word in command]
     code = subprocess.run(words, cwd=ROOT, env=environment.variables(), check=False).returncode
     print(f"---- {name}: {'failed' if code else 'ok'} in {time.monotonic() - started:.1f} s", flush=True)
+    if code < 0 and retries:
+        print(f"---- {name}: ended by signal {-code}; once more", flush=True)
+        return step(name, command, environment, retries - 1)
     if code:
         sentence = f"{name} failed (exit {code}); the output above says why"
         raise Problem(sentence)
 
 
-def pytest_step(name: str, command: Sequence[str | Path], environment: Environment, ledger: Ledger) -> None:
+def pytest_step(
+    name: str, command: Sequence[str | Path], environment: Environment, ledger: Ledger, retries: int = 0
+) -> None:
     """One pytest run whose results go into the ledger, also when it fails."""
     report = ledger.scratch / f"{re.sub(r'[^a-z0-9.]+', '-', name.lower())}.xml"
     try:
-        step(name, [*command, f"--junit-xml={report}"], environment)
+        step(name, [*command, f"--junit-xml={report}"], environment, retries)
     finally:
         if report.exists():
             ledger.read(report)
@@ -397,7 +403,7 @@ def _bpy(tests: Environment, blenders: Sequence[Environment], ledger: Ledger) ->
     os.environ["WANSTAGE_BACKEND_PYTHON"] = str(tests.python)
     for blender in blenders:
         name = f"bpy tests {blender.name}"
-        pytest_step(name, [blender.python, "tests/bpy/run.py", "tests/bpy", "-q"], blender, ledger)
+        pytest_step(name, [blender.python, "tests/bpy/run.py", "tests/bpy", "-q"], blender, ledger, 1)
     missing = {"5.0", "5.2"} - {blender.name.removeprefix("blender-") for blender in blenders}
     for version in sorted(missing):
         ledger.skipped.append(f"bpy tests blender-{version}: no Python found that its wheel fits")

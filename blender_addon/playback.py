@@ -46,8 +46,9 @@ def make_plane(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object, dept
     plane = find_plane(take.job_id)
     if plane is None:
         name = plane_name(take.job_id)
-        plane = bpy.data.objects.new(name, _quad(name))
-        plane.data.materials.append(_material(name))
+        mesh = _quad(name)
+        mesh.materials.append(_material(name))  # before an object has it: bpy 5.0 was once seen to crash after
+        plane = bpy.data.objects.new(name, mesh)
         plane[MARK] = take.job_id
         plane[DEPTH] = depth
         plane.id_properties_ui(DEPTH).update(min=0.001, description="Distance from the camera", subtype="DISTANCE")

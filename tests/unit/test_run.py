@@ -116,3 +116,16 @@ def test_a_folder_that_cannot_be_made_is_named(
     said = capsys.readouterr().err
     assert str(in_the_way) in said
     assert "choose another folder" in said
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX")
+def test_what_a_signal_ended_is_run_once_more_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = run.Environment("test", run.Interpreter(Path(sys.executable), (3, 11)))
+    crash = "import os, pathlib, sys; p = pathlib.Path(sys.argv[1]); n = int(p.read_text()); p.write_text(str(n - 1)); "
+    command = [sys.executable, "-c", crash + "n and os.kill(os.getpid(), 9)", tmp_path / "left"]
+    (tmp_path / "left").write_text("1", encoding="utf-8")
+    run.step("crashes once", command, here, retries=1)
+    assert "crashes once: ended by signal 9; once more" in capsys.readouterr().out
+    (tmp_path / "left").write_text("2", encoding="utf-8")
+    with pytest.raises(run.Problem, match=r"exit -9"):
+        run.step("crashes twice", command, here, retries=1)
