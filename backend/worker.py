@@ -21,7 +21,7 @@ import zmq
 
 from protocol.assets import AssetFolder
 from protocol.errors import JobFailed, WanstageError
-from wan_models.engine import Engine, RequestRefused
+from wan_models.engine import Engine, RequestRefused, out_of_memory
 from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
 from wan_models.registry import open_engine, preload
 
@@ -188,18 +188,6 @@ def explain(error: Exception) -> tuple[str, str]:
         where = "memory" if isinstance(error, MemoryError) else "memory on the graphics card"
         return f"there was not enough {where} for this job: ask for a smaller picture or fewer frames", "job_failed"
     return f"the engine failed ({type(error).__name__}: {error}): the worker's log has the details", "job_failed"
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Python's memory, the host's as torch asks for it, or a card's; engines should have said it better."""
-    text = str(error)
-    return any(
-        (
-            isinstance(error, MemoryError),
-            type(error).__name__ == "OutOfMemoryError",  # torch's, which may not be imported here
-            isinstance(error, RuntimeError) and ("CUDA error: out of memory" in text or "DefaultCPUAllocator" in text),
-        )
-    )
 
 
 def card_broken(error: BaseException | None) -> bool:

@@ -14,6 +14,16 @@ class RequestRefused(ValueError):
     """The request cannot be done: one sentence with what was given, what is allowed, what to do."""
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Python's memory, the host's as torch asks for it, or a card's: torch's errors are known without importing it."""
+    text = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and ("CUDA error: out of memory" in text or "DefaultCPUAllocator" in text))
+    )
+
+
 class Engine(Protocol):
     """Makes frames of requests. One engine lives in one worker process and does one request at a time."""
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import diffusers
 import torch
-import transformers
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from wan_models.engine import RequestRefused
+from wan_models.weights import networks
 
 Put = Callable[[str, Tensor, torch.dtype], None]
 """Takes a tensor as the checkpoint gives it: (name, tensor, precision to keep it in)."""
@@ -24,14 +24,7 @@ def build(cls: str, config: Mapping[str, Any]) -> nn.Module:
     checkpoint holds (rotary tables, blur kernels) have their values.
     """
     with init_empty_weights(include_buffers=False):
-        if hasattr(diffusers, cls):
-            module = getattr(diffusers, cls).from_config(dict(config))
-        else:
-            kind = getattr(transformers, cls)
-            module = kind(kind.config_class(**config))
-    module.eval().requires_grad_(False)
-    result: nn.Module = module
-    return result
+        return networks.build(cls, config)
 
 
 def fp32_names(module: nn.Module) -> frozenset[str]:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
 from wan_models.requests import DEPTH, Request
@@ -31,6 +30,7 @@ from .color import match_seam
 from .compose import compose, nearer, window
 from .contracts import Cancelled, Parts, to_frames, to_pixels
 from .denoise import JobCancelled, denoise, guided
+from .pictures import clip_pixels
 from .preview import Previews
 from .settings import Settings
 
@@ -38,9 +38,6 @@ __all__ = ["FAMILY", "check", "generate", "job_loras"]
 
 FAMILY = "animate"
 FACE_BATCH = 8  # frames that go through the motion encoder at once, as officially
-CLIP_SIDE = 224
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass
@@ -100,16 +97,6 @@ def _open(parts: Parts, request: Request, settings: Settings, cancelled: Cancell
     picture = parts.clip(clip_pixels(reference[:, :, 0]))
     noise = torch.Generator("cpu").manual_seed(request.seed)
     return _Job(parts, request, settings, cancelled, inputs, noise, words, picture, parts.vae.encode(reference))
-
-
-def clip_pixels(pixels: Tensor) -> Tensor:
-    """CLIP's input (1, 3, 224, 224) of a picture (1, 3, H, W) in [-1, 1]: squashed whole, bicubic, as officially.
-
-    Source: ``CLIPModel.visual`` in ``wan/modules/animate/clip.py``.
-    """
-    square = functional.interpolate(pixels, size=(CLIP_SIDE, CLIP_SIDE), mode="bicubic", align_corners=False)
-    mean, std = (torch.tensor(each).view(1, 3, 1, 1) for each in (CLIP_MEAN, CLIP_STD))
-    return (square * 0.5 + 0.5 - mean) / std
 
 
 def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Generator[Event, None, Tensor | None]:

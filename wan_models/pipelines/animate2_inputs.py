@@ -13,18 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from wan_models.requests import Character, Maps, Request
 
+from . import pictures
+from .animate_inputs import on_black
 from .contracts import to_pixels
 
 STRIDE = 4  # frames a latent frame, and mask channels
 OVERLAP = 1  # frames that a segment takes over from the one before; a constant of the official code
 SHORTEST = 28  # the last segment has at least so many frames after its overlap, as officially
-CLIP_SIDE = 224
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 Picture = NDArray[np.uint8]
 
@@ -80,14 +79,6 @@ def segments(count: int, length: int, official: bool = True) -> Iterator[Segment
         yield Segment(number, frames, over, start + over, min(count, stop) - start - over)
 
 
-def on_black(image: Picture) -> Picture:
-    """uint8 RGBA with straight alpha (h, w, 4) over black: RGB. RGB stays as it is."""
-    if image.shape[2] == 3:
-        return image
-    alpha = image[..., 3:].astype(np.float32) / 255.0
-    return np.asarray(np.rint(image[..., :3] * alpha), np.uint8)
-
-
 def content_box(width: int, height: int, frame: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, width, height of a ``width`` x ``height`` picture within a letterboxed ``frame`` (width, height)."""
     tall = frame[0] / frame[1] < width / height
@@ -124,9 +115,7 @@ def reference_pixels(image: Picture, frame: tuple[int, int]) -> Tensor:
 
 def clip_pixels(pixels: Tensor) -> Tensor:
     """Frame 0 of (1, 3, T, H, W) for CLIP: squashed to 224 x 224 (bicubic, not anti-aliased), (1, 3, 224, 224)."""
-    small = nn.functional.interpolate(pixels[:, :, 0], size=(CLIP_SIDE, CLIP_SIDE), mode="bicubic", align_corners=False)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(small) for values in (CLIP_MEAN, CLIP_STD))
-    return (small * 0.5 + 0.5 - mean) / std
+    return pictures.clip_pixels(pixels[:, :, 0])
 
 
 def with_mask(latents: Tensor, known: int) -> Tensor:

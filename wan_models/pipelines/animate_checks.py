@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wan_models import shots
 from wan_models.engine import RequestRefused
 from wan_models.requests import (
     BEHIND,
@@ -31,15 +32,7 @@ FACE_SHAPE = (512, 512, 3)
 def check(row: ModelRow, request: Request) -> None:
     """Raise RequestRefused, with one sentence, for a request that ``generate`` could not do."""
     pack = shot(request)
-    if (request.width, request.height) != (pack.width, pack.height):
-        msg = (
-            f"the job is {request.width}x{request.height} but the shot was captured at {pack.width}x{pack.height}; "
-            "capture it again at the job's size"
-        )
-        raise RequestRefused(msg)
-    if not 1 <= request.frames <= pack.frames:
-        msg = f"the job asks for {request.frames} frames but the shot has {pack.frames}; capture the whole range"
-        raise RequestRefused(msg)
+    shots.check_fit(request, pack)
     character = driven(pack)
     _check_reference(character)
     _check_pose(character, request.frames)
@@ -52,13 +45,9 @@ def check(row: ModelRow, request: Request) -> None:
 
 def shot(request: Request) -> DrivePack:
     """The request's drive pack. Raises RequestRefused when it has none, or nobody in it."""
-    if request.pack is None:
-        msg = f"{request.task} needs a drive pack with the pose track of a character; capture the shot first"
-        raise RequestRefused(msg)
-    if not request.pack.characters:
-        msg = "the shot has no characters; enable Wanstage on at least one armature"
-        raise RequestRefused(msg)
-    return request.pack
+    pack = shots.given(request)
+    shots.check_people(pack)
+    return pack
 
 
 def driven(pack: DrivePack) -> Character:

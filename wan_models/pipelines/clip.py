@@ -83,6 +83,13 @@ def sampled(
     )
 
 
+def clip_of(parts: Parts, sampling: Denoising, cancelled: Cancelled) -> Iterator[Event]:
+    """The whole job: the stages of ``sampling``, then, unless it was cancelled, every frame once, in order."""
+    latents = yield from sampling
+    if latents is not None:
+        yield from frames_of(parts, latents, cancelled)
+
+
 def frames_of(parts: Parts, latents: Tensor, cancelled: Cancelled) -> Iterator[Event]:
     """The decode stage: each chunk's frames as soon as they are there, and how many are done."""
     parts.room()

@@ -18,7 +18,7 @@ from typing import Protocol, cast, get_args
 import torch
 
 from wan_models import store
-from wan_models.engine import RequestRefused
+from wan_models.engine import RequestRefused, out_of_memory
 from wan_models.events import Event, StageStarted, Warned
 from wan_models.memory.measure import actual_row, free
 from wan_models.memory.plan import Free, Plan, PlanName, choose, describe, next_smaller
@@ -184,14 +184,6 @@ class WanEngine:
             pinnable=found.pinnable,
             wanted=self._wanted(request),
         )
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """The card's memory, pinned host memory, or the host's, as torch and Python say it."""
-    text = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and ("CUDA error: out of memory" in text or "DefaultCPUAllocator" in text)
-    )
 
 
 def _serves(now: _Opened, plan: Plan, volume: int, wanted: str) -> bool:

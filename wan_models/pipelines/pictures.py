@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -10,6 +11,9 @@ from torch.nn import functional
 
 from .contracts import to_pixels
 
+CLIP_SIDE = 224
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 STRETCH = 0.03
 """I2V stretches a picture whose aspect is off by less: the official size rule leaves up to 2 %."""
 
@@ -30,6 +34,16 @@ def covering(image: NDArray[np.uint8], width: int, height: int) -> Tensor:
     picture = picture.resize((round(picture.width * scale), round(picture.height * scale)), Image.Resampling.LANCZOS)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return to_pixels(np.array(picture.crop((left, top, left + width, top + height))))
+
+
+def clip_pixels(pixels: Tensor) -> Tensor:
+    """CLIP's input (1, 3, 224, 224) of a picture (1, 3, H, W) in [-1, 1]: squashed whole, bicubic, not anti-aliased.
+
+    Source: ``CLIPModel.visual`` in ``wan/modules/animate/clip.py``.
+    """
+    square = functional.interpolate(pixels, size=(CLIP_SIDE, CLIP_SIDE), mode="bicubic", align_corners=False)
+    mean, std = (torch.tensor(each).view(1, 3, 1, 1).to(square) for each in (CLIP_MEAN, CLIP_STD))
+    return (square * 0.5 + 0.5 - mean) / std
 
 
 def stretch_of(image: NDArray[np.uint8], width: int, height: int) -> float:

@@ -13,7 +13,7 @@ from wan_models.requests import Request
 from wan_models.rows import ModelRow
 
 from .checks import check_clip
-from .clip import clip_noise, frames_of, sampled, texts, velocity_of
+from .clip import clip_noise, clip_of, sampled, texts, velocity_of
 from .contracts import Cancelled, Parts
 from .denoise import Denoising
 from .settings import Settings
@@ -28,9 +28,7 @@ def check(row: ModelRow, request: Request) -> None:
 
 def generate(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Iterator[Event]:
     """Every frame once, in order. ``request`` has passed ``check``."""
-    latents = yield from sample(parts, request, settings, cancelled)
-    if latents is not None:
-        yield from frames_of(parts, latents, cancelled)
+    return clip_of(parts, sample(parts, request, settings, cancelled), cancelled)
 
 
 def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Denoising:

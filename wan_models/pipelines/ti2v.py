@@ -19,8 +19,9 @@ from wan_models.events import Event, StageStarted, Warned
 from wan_models.requests import Request
 from wan_models.rows import ModelRow
 
+from . import t2v
 from .checks import check_clip, first_image
-from .clip import clip_noise, frames_of, sampled, texts, velocity_of
+from .clip import clip_noise, clip_of, sampled, texts, velocity_of
 from .contracts import Cancelled, Parts
 from .denoise import Denoising
 from .pictures import STRETCH, covering, cut_sentence, stretch_of
@@ -37,20 +38,16 @@ def check(row: ModelRow, request: Request) -> None:
 
 def generate(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Iterator[Event]:
     """Every frame once, in order. ``request`` has passed ``check``."""
-    latents = yield from sample(parts, request, settings, cancelled)
-    if latents is not None:
-        yield from frames_of(parts, latents, cancelled)
+    return clip_of(parts, sample(parts, request, settings, cancelled), cancelled)
 
 
 def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Denoising:
     """The clip's latents (1, z, t, h, w), or None when cancelled."""
-    yield StageStarted("encode")
-    words, latents = texts(parts, settings), clip_noise(parts, request)
     image = None if request.task == "t2v" else first_image(request)
     if image is None:
-        parts.vae.load()  # as in t2v: nothing is encoded, so that the first frame would wait for it
-        velocity = velocity_of(parts, words, cancelled)
-        return (yield from sampled(parts, settings, velocity, latents, previews=request.previews, cancelled=cancelled))
+        return (yield from t2v.sample(parts, request, settings, cancelled))
+    yield StageStarted("encode")
+    words, latents = texts(parts, settings), clip_noise(parts, request)
     if stretch_of(image, request.width, request.height) > STRETCH:
         yield Warned(cut_sentence(image, request.width, request.height, "first image"))
     first = parts.vae.encode(covering(image, request.width, request.height))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wan_models import shots
 from wan_models.draft.ahead import Ahead
 from wan_models.draft.i2v import plate_frames
 from wan_models.draft.i2v.checks import check_aspect
@@ -24,22 +25,9 @@ from .light import match_light
 
 def check(request: Request) -> None:
     """Raise RequestRefused, with one sentence, for a request that ``generate`` could not do."""
-    pack = request.pack
-    if pack is None:
-        msg = "animate needs a drive pack with the pose track of a character; capture the shot first"
-        raise RequestRefused(msg)
-    if (request.width, request.height) != (pack.width, pack.height):
-        msg = (
-            f"the job is {request.width}x{request.height} but the shot was captured at {pack.width}x{pack.height}; "
-            "capture it again at the job's size"
-        )
-        raise RequestRefused(msg)
-    if not 1 <= request.frames <= pack.frames:
-        msg = f"the job asks for {request.frames} frames but the shot has {pack.frames}; capture the whole range"
-        raise RequestRefused(msg)
-    if not pack.characters:
-        msg = "the shot has no characters; enable Wanstage on at least one armature"
-        raise RequestRefused(msg)
+    pack = shots.given(request)
+    shots.check_fit(request, pack)
+    shots.check_people(pack)
     for character in pack.characters:
         _check_track(character, request.frames)
     if pack.camera is not None and len(pack.camera.intrinsics) < request.frames:
