@@ -30,6 +30,7 @@ from protocol.messages import JobUpdate
 from protocol.refs import encode_array
 
 from .commands import connected
+from .plan_command import parse_size
 
 if TYPE_CHECKING:
     from wan_models.bench import Clock
@@ -68,6 +69,8 @@ def run(told: argparse.Namespace) -> int:
     row = model_row(told.model)
     told.task = told.task or row.tasks[0]
     told.frames = told.frames or row.default_frames
+    for size in told.size.split(","):
+        parse_size(size)  # before a backend is started
     with tempfile.TemporaryDirectory(prefix="wanstage-bench-") as name:
         report = Path(name) / "report.json"
         os.environ["WANSTAGE_REPORT"] = str(report)
@@ -95,7 +98,7 @@ def _asked(told: argparse.Namespace) -> Iterator[tuple[str, Any]]:
 
     row, numbers = model_row(told.model), {"frames": told.frames, "steps": told.steps}
     for size in told.size.split(","):
-        width, height = (int(side) for side in size.split("x"))
+        width, height = parse_size(size)
         asked = request(row, told.task, width=width, height=height, plan=told.plan, **numbers)
         yield from ((size, asked) for _ in range(told.runs))
 

@@ -15,6 +15,7 @@ from typing import get_args
 
 from protocol.errors import ConnectionProblem, WanstageError
 from protocol.specs import PlanName
+from wan_models.engine import RequestRefused
 
 from . import bench_command, models_command, plan_command
 from .settings import MIB, Settings, default_connection, default_data
@@ -207,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = told.run(told)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except WanstageError as error:
+    except (WanstageError, RequestRefused) as error:
         sys.stderr.write(f"wanstage: {error}\n")
         return EXIT_CONNECTION if isinstance(error, ConnectionProblem) else EXIT_REFUSED
     return status

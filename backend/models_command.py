@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from wan_models.engine import RequestRefused
 from wan_models.options import Options
 
-_CHECK_FAILED, _REFUSED = 1, 4
+_CHECK_FAILED = 1
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,9 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "models", help="models and LoRAs on this machine: list, pull, verify, path, rm, make-tiny"
     )
     kinds = top.add_subparsers(dest="models_command", required=True, metavar="COMMAND")
-    _add(kinds, "list", "what there is, what is here, where, how large, under which licence").set_defaults(
-        run=_refusing(_list)
-    )
+    _add(kinds, "list", "what there is, what is here, where, how large, under which licence").set_defaults(run=_list)
     pull = _add(kinds, "pull", "download models or LoRAs; continues where it stopped", names="+")
     pull.add_argument("--hub", choices=("huggingface", "modelscope"), default="huggingface")
     pull.add_argument(
@@ -40,17 +39,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     pull.add_argument("--fast", action="store_true", help="also the LoRAs that the models' presets name")
     pull.add_argument("--again", action="store_true", help="even when the model lies in another folder already")
-    pull.set_defaults(run=_refusing(_pull))
-    _add(kinds, "verify", "compare the files with the hub's checksums", names="+").set_defaults(run=_refusing(_verify))
-    _add(kinds, "path", "print where a model or LoRA lies", names="1").set_defaults(run=_refusing(_path))
+    pull.set_defaults(run=_pull)
+    _add(kinds, "verify", "compare the files with the hub's checksums", names="+").set_defaults(run=_verify)
+    _add(kinds, "path", "print where a model or LoRA lies", names="1").set_defaults(run=_path)
     rm = _add(kinds, "rm", "delete what 'models pull' downloaded; folders of your own stay", names="+")
-    rm.set_defaults(run=_refusing(_remove))
+    rm.set_defaults(run=_remove)
     tiny = kinds.add_parser("make-tiny", help="write tiny random models in the released layout, for tests and demos")
     tiny.add_argument("folder", type=Path, metavar="DIR")
     tiny.add_argument("names", nargs="*", metavar="NAME", help="default: every model")
     tiny.add_argument("--layout", choices=("diffusers", "original"), default="diffusers")
     tiny.add_argument("--json", action="store_true")
-    tiny.set_defaults(run=_refusing(_make_tiny))
+    tiny.set_defaults(run=_make_tiny)
 
 
 def _add(kinds: Any, name: str, text: str, names: str = "") -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's own
@@ -72,25 +71,6 @@ def _add(kinds: Any, name: str, text: str, names: str = "") -> argparse.Argument
 
 def _options(told: argparse.Namespace) -> Options:
     return Options(folders=tuple(told.models), offline=told.offline)
-
-
-class _Command(Protocol):
-    def __call__(self, told: argparse.Namespace) -> int: ...
-
-
-def _refusing(command: _Command) -> _Command:
-    """The command with refusals as one sentence and exit status 4."""
-
-    def run(told: argparse.Namespace) -> int:
-        from wan_models.engine import RequestRefused
-
-        try:
-            return command(told)
-        except RequestRefused as refused:
-            sys.stderr.write(f"wanstage: {refused}\n")
-            return _REFUSED
-
-    return run
 
 
 def _line(event: str, **facts: object) -> None:
@@ -232,7 +212,11 @@ def _make_tiny(told: argparse.Namespace) -> int:
     names = [model_row(name).name for name in told.names]
     if told.layout == "original" and not names:
         names = [row.name for row in MODELS if row.original_repo]
-    made = make_tiny(told.folder, **({"models": names} if names else {}), layout=told.layout)
+    try:
+        made = make_tiny(told.folder, **({"models": names} if names else {}), layout=told.layout)
+    except OSError as error:
+        problem = f"{told.folder} cannot be written ({error.strerror or error}): choose another folder"
+        raise RequestRefused(problem) from error
     for name, folder in made.items():
         if told.json:
             _line("result", name=name, path=str(folder))

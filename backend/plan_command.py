@@ -32,7 +32,7 @@ def run(told: argparse.Namespace) -> int:
 
     try:
         row = model_row(told.model)
-        width, height = _size(told.size)
+        width, height = parse_size(told.size)
         plan = choose(
             row,
             width=width,
@@ -51,7 +51,8 @@ def run(told: argparse.Namespace) -> int:
     return 0
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
+    """Width and height of "832x480". Raises RequestRefused."""
     from wan_models.engine import RequestRefused
 
     width, _, height = text.partition("x")

@@ -290,7 +290,8 @@ def _wanted_does_not_fit(shot: Shot, name: PlanName, free: Free) -> str:
 
 
 def _nothing_fits(shot: Shot, free: Free) -> str:
-    plans = [smallest(shot, name) for name in ORDER]
+    mapped = replace(_shaped("stream", *_VAES[-1]), source="mapped")
+    plans = [*(smallest(shot, name) for name in ORDER), _completed(shot, mapped, Free(0, 0, 0))]
     least = min(plans, key=lambda plan: (plan.host > free.host, plan.card))
     return f"{_what(shot)} needs at least {_memory(least)}, {_free(free)}: choose a smaller size or fewer frames"
 
