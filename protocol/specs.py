@@ -104,6 +104,18 @@ class Camera(Struct, frozen=True):
     kind: Literal["perspective", "orthographic"] = "perspective"
 
 
+class SoundRef(Struct, frozen=True):
+    """A sound file of any format that the backend reads (wav, flac, mp3, ogg, m4a, the sound of a film), as its bytes.
+
+    ``start``: seconds into the file that belong to the job's first frame; what lies behind the last frame is not used,
+    and where the file ends sooner the rest is silent.
+    """
+
+    asset: AssetRef
+    name: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
+    start: Annotated[float, Meta(ge=0.0, le=86400.0)] = 0.0
+
+
 class DrivePack(Struct, frozen=True):
     """Everything the scene knows about a shot, captured once. Every part but the size is optional.
 
@@ -150,6 +162,15 @@ class Animate(Struct, frozen=True):
     relight: bool = False
 
 
+class Talk(Struct, frozen=True):
+    """How sound drives a shot. ``start_from_reference``: the first frame is the reference image, else the model chooses
+    the first frame itself. ``follow_pose``: body movement comes from the drive pack's pose tracks.
+    """
+
+    start_from_reference: bool = False
+    follow_pose: bool = False
+
+
 class Lora(Struct, frozen=True):
     """A LoRA known to the backend by name (never a path)."""
 
@@ -178,12 +199,14 @@ class JobSpec(Struct, frozen=True):
     model: Name = "draft"
     prompt: Prompt = ""
     negative_prompt: Prompt | None = None
-    image: ImageRef | None = None  # the first frame (i2v, ti2v, flf2v); the pack's look when absent
+    image: ImageRef | None = None  # the first frame (i2v, ti2v, flf2v), the person (s2v); the pack's look when absent
     last_image: ImageRef | None = None
     pack: DrivePack | None = None
+    sound: SoundRef | None = None  # what drives s2v
     sampler: Sampler = field(default_factory=Sampler)
     loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
     animate: Animate = field(default_factory=Animate)
+    talk: Talk = field(default_factory=Talk)
     plan: PlanName = "auto"
     output: Output = field(default_factory=Output)
     label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""

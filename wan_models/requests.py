@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -135,6 +136,25 @@ class AnimateSettings:
 
 
 @dataclass(frozen=True)
+class Sound:
+    """A sound file on this machine. ``start``: seconds into it that belong to frame 0. ``name``: for sentences."""
+
+    file: Path
+    start: float = 0.0
+    name: str = "the sound"
+
+
+@dataclass(frozen=True)
+class TalkSettings:
+    """``start_from_reference``: frame 0 is the reference image (officially ``--start_from_ref``). ``follow_pose``: the
+    drive pack's pose tracks move the body.
+    """
+
+    start_from_reference: bool = False
+    follow_pose: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
     """One job for an engine."""
 
@@ -150,9 +170,11 @@ class Request:
     image: NDArray[np.uint8] | None = None
     last_image: NDArray[np.uint8] | None = None
     pack: DrivePack | None = None
+    sound: Sound | None = None
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loras: tuple[Lora, ...] = ()
     animate: AnimateSettings = field(default_factory=AnimateSettings)
+    talk: TalkSettings = field(default_factory=TalkSettings)
     plan: str = "auto"
     previews: bool = True
 

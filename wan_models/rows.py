@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Family = Literal["t2v", "i2v", "ti2v", "animate", "animate2"]
-PartName = Literal["text_encoder", "image_encoder", "vae", "transformer", "transformer_2"]
+Family = Literal["t2v", "i2v", "ti2v", "animate", "animate2", "s2v"]
+PartName = Literal["text_encoder", "image_encoder", "audio_encoder", "vae", "transformer", "transformer_2"]
 """Components, by their folder in the diffusers layout. For A14B ``transformer`` is the high-noise expert."""
-PART_NAMES: tuple[PartName, ...] = ("text_encoder", "image_encoder", "vae", "transformer", "transformer_2")
+PART_NAMES: tuple[PartName, ...] = (
+    "text_encoder", "image_encoder", "audio_encoder", "vae", "transformer", "transformer_2",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,11 @@ class Parts(Protocol):
     def clip(self, pixels: Tensor) -> Tensor:
         """(1, 3, 224, 224), normalised for CLIP -> the second-to-last layer's (1, 257, 1280); cached by content."""
 
+    def hear(self, wave: NDArray[np.float32]) -> Tensor:
+        """(n,) float32 mono at 16 kHz -> all hidden states of the audio encoder, float32 on the CPU (25, T50, 1024):
+        50 a second, T50 = (n - 400) // 320 + 1; cached by content. Long sounds in bounded memory.
+        """
+
     @property
     def vae(self) -> VideoVae: ...
 

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
@@ -21,6 +23,7 @@ from wan_models.memory.place import Placed, Target, place_encoder, place_transfo
 from wan_models.memory.plan import Plan
 from wan_models.memory.report import Report
 from wan_models.rows import ModelRow, PartName
+from wan_models.s2v.hearing import hidden_states
 
 from .contracts import Cancelled, Checkpoint, Expert, VideoVae
 from .decode import StreamingVae
@@ -97,6 +100,17 @@ class OpenParts:
 
         key = content_key("clip", self._checkpoint.identity, pixels)
         return self._cache.get(key, make).to(self.device, self.dtype)
+
+    def hear(self, wave: NDArray[np.float32]) -> Tensor:
+        """(n,) mono at 16 kHz -> (25, T50, 1024) float32 on the CPU, 50 a second."""
+
+        def make() -> Tensor:
+            with self._at_work("audio_encoder") as encoder:
+                states = hidden_states(encoder, wave, self.device)
+            self._done("audio_encoder", keep=self.plan.together)
+            return states
+
+        return self._cache.get(content_key("sound", self._checkpoint.identity, torch.from_numpy(wave)), make)
 
     @property
     def vae(self) -> VideoVae:
@@ -183,7 +197,7 @@ class OpenParts:
         logger.info("loading %s of %s", part, self.row.name)
         module = self._skeleton(part)
         tensors = self._while_wanted(self._checkpoint.tensors(part))
-        small = {"vae": self._vae_dtype, "image_encoder": torch.float32}
+        small = {"vae": self._vae_dtype, "image_encoder": torch.float32, "audio_encoder": torch.float32}
         target = Target(self.plan, self.device, small.get(part, self.dtype), f"{self.row.name} {part}")
         if part in ("transformer", "transformer_2"):
             placed = place_transformer(module, tensors, target)
