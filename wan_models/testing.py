@@ -17,13 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .engine import RequestRefused
-from .events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from .events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
 from .requests import Request
+
+MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """``*_at`` are frame indices (-1 = never); ``wait_for`` a file to wait for before the first frame."""
+    """``*_at`` are frame indices (-1 = never); ``wait_for`` a file to wait for before frame ``wait_at``;
+    ``weights_mib``: say that half of so much has been read, before the first frame.
+    """
 
     delay_s: float = 0.0
     load_s: float = 0.0
@@ -38,6 +42,7 @@ class Knobs:
     preview_side: int = 0
     wait_for: str = ""
     wait_at: int = 0
+    weights_mib: int = 0
 
 
 class TestEngine:
@@ -47,6 +52,10 @@ class TestEngine:
     name = "test"
     models: tuple[str, ...] = ("test", "draft")
     tasks: tuple[str, ...] = ("animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v")
+
+    def __init__(self) -> None:
+        """Reports to nobody yet."""
+        self.report: Callable[[Event], None] = _quiet
 
     def check(self, request: Request) -> None:
         """Sleeps ``load_s`` (a job that loads long), refuses when told to."""
@@ -63,6 +72,8 @@ class TestEngine:
         yield StageStarted("test", request.frames)
         if knobs.warn:
             yield Warned(knobs.warn)
+        if knobs.weights_mib:
+            self.report(WeightsRead("test weights", knobs.weights_mib * MIB // 2, knobs.weights_mib * MIB))
         for index in range(request.frames):
             if _wait(knobs, index, stop) or stop():
                 return
@@ -72,6 +83,10 @@ class TestEngine:
             notes = ((index, "the test engine doubts this frame"),) if index == knobs.note_at else ()
             yield FramesDecoded(index, _gradient(request.seed, index, request.height, request.width)[None], notes)
             yield StepDone(index + 1, request.frames)
+
+
+def _quiet(_: Event) -> None:
+    pass
 
 
 def _never() -> bool:
