@@ -76,6 +76,11 @@ class ModelRow:
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def repos(self) -> tuple[str, ...]:
+        """The repositories that hold it, in diffusers' layout first."""
+        return tuple(repo for repo in (self.repo, self.original_repo) if repo)
+
+    @property
     def params(self) -> int:
         """Numbers of all networks together."""
         return sum(part.params for part in self.parts.values())
