@@ -101,7 +101,7 @@ class TakeFolder:
         target = target or self.folder / "take.mp4"
         pictures = (_picture(self.path(index)) for index in range(max(self.count, 1)))
         try:
-            write_mp4(target, pictures, fps)
+            write_mp4(target, pictures, fps, self.sound)
         except OSError as error:
             problem = f"{target} could not be written: {error.strerror or error}"
             raise RequestError(problem) from error
