@@ -84,7 +84,7 @@ def write_original(folder: Path, row: ModelRow) -> Path:
     if "audio_encoder" in row.parts:
         write_safetensors(folder / AUDIO / "model.safetensors", {"wav2vec2.encoder.layer_norm.weight": (2,)})
         for name in ("config.json", "preprocessor_config.json"):
-            (folder / AUDIO / name).write_text("{}")
+            (folder / AUDIO / name).write_text(f'{{"told": "{name}"}}')
     (folder / "google" / "umt5-xxl").mkdir(parents=True)
     (folder / "google" / "umt5-xxl" / "spiece.model").write_bytes(b"x")
     return folder
