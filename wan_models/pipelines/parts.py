@@ -29,6 +29,7 @@ from .contracts import Cancelled, Checkpoint, Expert, VideoVae
 from .decode import StreamingVae
 from .denoise import JobCancelled
 from .encodings import EncodingCache, content_key, encode_text
+from .parking import cache_bytes, pin_ahead
 from .tiles import TiledVae
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class OpenParts:
         self._loras: list[tuple[LoraWeights, float, str]] = []
         self._read: dict[Path, LoraWeights] = {}
         self._attached: dict[PartName, ExitStack] = {}
+        self._pinned: set[tuple[int, ...]] = set()  # shapes of latents whose decode has its memory
 
     def text(self, prompts: Sequence[str]) -> list[Tensor]:
         """One (1, 512, 4096) in ``dtype`` on ``device`` each; the encoder is not loaded for texts seen before."""
@@ -204,7 +206,7 @@ class OpenParts:
         elif part == "text_encoder":
             placed = place_encoder(module, tensors, target)
         else:
-            placed = place_whole(module, tensors, target)
+            placed = place_whole(module, tensors, target, stays=part == "vae")
         self._placed[part] = placed
         return placed
 
@@ -225,9 +227,16 @@ class _Vae:
         self.spatial = int(config.get("scale_factor_spatial", 8))
         self.channels = int(config.get("z_dim", 16))
 
-    def load(self) -> None:
-        if "vae" not in self._parts._placed:
-            self._parts._load("vae")
+    def load(self, shape: Sequence[int] = ()) -> None:
+        parts = self._parts
+        if "vae" not in parts._placed:
+            parts._load("vae")
+        tile = parts.plan.vae_tile
+        if tile and shape and parts.device.type == "cuda" and tuple(shape) not in parts._pinned:
+            parts._pinned.add(tuple(shape))
+            tiled = TiledVae(StreamingVae(parts._placed["vae"].module, parts.device, parts._vae_dtype), tile)
+            count, one = tiled.tiles(shape)
+            pin_ahead(cache_bytes(parts._skeleton("vae"), one, parts._vae_dtype), count)
 
     def encode(self, pixels: Tensor) -> Tensor:
         with self._open("vae encode") as vae:

@@ -4,7 +4,7 @@ see beyond its edge, so neighbours are blended over their overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -24,9 +24,15 @@ class TiledVae:
         self.spatial = inner.spatial
         self.channels = inner.channels
 
-    def load(self) -> None:
+    def load(self, shape: Sequence[int] = ()) -> None:
         """As VideoVae."""
-        self._inner.load()
+        self._inner.load(shape)
+
+    def tiles(self, shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+        """How many tiles latents of this shape are decoded in, and the shape of one."""
+        rows, columns = self._spans(shape[3]), self._spans(shape[4])
+        one = (*shape[:3], rows[0][1] - rows[0][0], columns[0][1] - columns[0][0])
+        return len(rows) * len(columns), one
 
     def encode(self, pixels: Tensor) -> Tensor:
         """As VideoVae; latents of overlaps are blended."""
