@@ -114,7 +114,7 @@ class WanEngine:
             opened.parts.cancelled = cancelled
             opened.parts.set_loras(loras)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
-            opened.parts.room()
+            opened.parts.rest()
         except JobCancelled:
             return
         except RequestRefused:

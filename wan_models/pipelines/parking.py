@@ -33,7 +33,9 @@ def cache_bytes(skeleton: nn.Module, shape: Sequence[int], dtype: torch.dtype) -
     def look(caches: Sequence[Tensor | str | None]) -> None:
         sizes.append([each.nbytes for each in caches if isinstance(each, Tensor)])
 
-    chunks = StreamingVae(skeleton.to(_META), _META, dtype, seen=look).decode(torch.empty(tuple(shape), device=_META))
+    chunks = StreamingVae(skeleton.to(_META, dtype), _META, dtype, seen=look).decode(
+        torch.empty(tuple(shape), device=_META)
+    )
     for _ in islice(chunks, min(CHUNKS, shape[2])):
         pass
     return sizes

@@ -19,6 +19,7 @@ from wan_models.attention import compile_blocks, compiling, uncompile_blocks, us
 from wan_models.loras import LoraWeights, attached, read_lora
 from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build
+from wan_models.memory.measure import expandable
 from wan_models.memory.place import Placed, Target, place_encoder, place_transformer, place_whole
 from wan_models.memory.plan import Plan
 from wan_models.memory.report import Report
@@ -77,7 +78,7 @@ class OpenParts:
         self._loras: list[tuple[LoraWeights, float, str]] = []
         self._read: dict[Path, LoraWeights] = {}
         self._attached: dict[PartName, ExitStack] = {}
-        self._pinned: set[tuple[int, ...]] = set()  # shapes of latents whose decode has its memory
+        self._ready: set[tuple[int, ...]] = set()  # shapes of latents whose decode need not wait
 
     def text(self, prompts: Sequence[str]) -> list[Tensor]:
         """One (1, 512, 4096) in ``dtype`` on ``device`` each; the encoder is not loaded for texts seen before."""
@@ -149,7 +150,14 @@ class OpenParts:
             yield module
 
     def room(self) -> None:
-        """Free cached memory of the card."""
+        """Free cached memory of the card, unless torch can use it for tensors of any size: then it is kept for the next
+        stage, which would otherwise wait for it to be freed and taken again.
+        """
+        if not expandable():
+            self.rest()
+
+    def rest(self) -> None:
+        """Free cached memory of the card, for others, after a job."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -231,12 +239,23 @@ class _Vae:
         parts = self._parts
         if "vae" not in parts._placed:
             parts._load("vae")
-        tile = parts.plan.vae_tile
-        if tile and shape and parts.device.type == "cuda" and tuple(shape) not in parts._pinned:
-            parts._pinned.add(tuple(shape))
-            tiled = TiledVae(StreamingVae(parts._placed["vae"].module, parts.device, parts._vae_dtype), tile)
-            count, one = tiled.tiles(shape)
-            pin_ahead(cache_bytes(parts._skeleton("vae"), one, parts._vae_dtype), count)
+        if parts.device.type == "cuda" and shape and tuple(shape) not in parts._ready:
+            parts._ready.add(tuple(shape))
+            self._make_ready(tuple(shape))
+
+    def _make_ready(self, shape: tuple[int, ...]) -> None:
+        """What the first chunk of a decode would wait for: kernels that the driver reads from disk when they are first
+        used, and pinned memory for tiles.
+        """
+        parts = self._parts
+        with self._open("vae warm") as vae:
+            one, decoder = shape, vae
+            if isinstance(vae, TiledVae):
+                count, one = vae.tiles(shape)
+                pin_ahead(cache_bytes(parts._skeleton("vae"), one, parts._vae_dtype), count)
+                decoder = vae.inner
+            for _ in decoder.decode(torch.zeros(*one[:2], 1, *one[3:], device=parts.device)):
+                pass
 
     def encode(self, pixels: Tensor) -> Tensor:
         with self._open("vae encode") as vae:
