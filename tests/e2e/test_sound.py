@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
 from protocol.client import Client
@@ -25,8 +26,10 @@ from tests.e2e.drive import picture
 from tests.e2e.test_cli import wanstage
 from tests.e2e.test_draft import libraries
 from tests.unit.sound.making import clicks, onsets, write_sound
+from wan_models.events import FramesDecoded
 from wan_models.requests import Sound
 from wan_models.sound import envelope, read_wave
+from wan_models.testing import TestEngine
 
 SENTENCE = Path(__file__).parents[1] / "fixtures" / "speech" / "sentence.flac"  # 5.3 s
 FRAMES = 85  # of them at 16 a second
@@ -270,6 +273,17 @@ def test_the_shot_goes_on_behind_the_sound(seen: Seen, tmp_path: Path) -> None:
     blue = [frame[2] for frame in seen.wait_frames(mine, 8)]
     assert min(blue[:4]) > 200
     assert blue[4:] == [0] * 4
+
+
+def test_a_killed_worker_changes_no_byte(seen: Seen, served: Served) -> None:
+    spec = job(seen, add(seen, SENTENCE), frames=30, prompt=json.dumps({"delay_s": 0.05}))
+    mine = seen.submit(spec)
+    seen.wait_frames(mine, 4)
+    served.worker().kill()
+    events = TestEngine().generate(to_request(seen.folder, spec), lambda: False)
+    alone = [event.frames[0].tobytes() for event in events if isinstance(event, FramesDecoded)]
+    assert seen.wait_frames(mine, 30) == alone
+    assert seen.wait_state(mine, "finished").attempt == 2
 
 
 def test_weights_that_are_read_are_seen_by_the_client(seen: Seen, tmp_path: Path) -> None:
