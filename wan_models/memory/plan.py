@@ -256,7 +256,8 @@ def _vae_need(shot: Shot, plan: Plan, stay: int) -> Need:
         wide, high = min(wide, plan.vae_tile), min(high, plan.vae_tile)
     work = sizes.vae_work(shot.row, wide, high, element)
     note = f"{plan.vae}, 4 frames at a time" + (f", tiles of {plan.vae_tile} px" if plan.vae_tile else "")
-    return Need("VAE", (stay or sizes.part(shot.row, "vae", element)) + work, 0, note)
+    host = sizes.carried(shot.row, shot.width, shot.height)
+    return Need("VAE", (stay or sizes.part(shot.row, "vae", element)) + work, host, note)
 
 
 def _with_text_kept(shot: Shot, plan: Plan, free: Free) -> Plan:

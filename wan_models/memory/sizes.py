@@ -25,7 +25,7 @@ CLIP_WORK = 200 * MIB
 AUDIO_WORK = 1024 * MIB
 """Activations of the audio encoder on one piece of a sound."""
 _CARRIED = 73
-"""Frames that one clip of S2V hands to the next, through the VAE's encoder."""
+"""Frames that one clip of S2V hands to the next, through the VAE's encoder in chunks as any clip."""
 
 
 @dataclass(frozen=True)
@@ -117,11 +117,13 @@ def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -
 
 
 def vae_work(row: ModelRow, width_px: int, height_px: int, element: int) -> int:
-    """Peak of one causal chunk (4 frames) of the VAE beside its weights; ``element`` bytes a number. The frames that
-    S2V carries from clip to clip are there besides, float32.
-    """
-    carried = _CARRIED * 3 * 4 if row.family == "s2v" else 0
-    return int(_VAE_BYTES[_channels(row)] * element + carried) * width_px * height_px
+    """Peak of one causal chunk (4 frames) of the VAE beside its weights; ``element`` bytes a number."""
+    return int(_VAE_BYTES[_channels(row)] * width_px * height_px * element)
+
+
+def carried(row: ModelRow, width_px: int, height_px: int) -> int:
+    """Host memory of the frames (float32) that S2V keeps of a clip until the next one is told of them."""
+    return _CARRIED * 3 * 4 * width_px * height_px if row.family == "s2v" else 0
 
 
 def part(row: ModelRow, name: PartName, element: int = 2) -> int:
