@@ -159,7 +159,7 @@ def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     submit.formatter_class, submit.epilog = argparse.RawDescriptionHelpFormatter, EXAMPLE
     submit.add_argument("what", type=Path, metavar="BUNDLE.zip|SPEC.json")
     submit.add_argument("--out", type=Path, metavar="DIR", help="follow the job and write its frames there")
-    submit.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+    _add_movie(submit)
     submit.add_argument("--assets", type=Path, metavar="DIR", help="asset folder of a spec.json")
     submit.add_argument(
         "--set",
@@ -168,8 +168,45 @@ def _add_submit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="KEY=VALUE",
         help="change a field of the job, for example seed=7 or sampler.steps=20; may be given again",
     )
-    submit.add_argument("--image", type=Path, metavar="FILE", help="the first picture (i2v, flf2v, ti2v)")
+    submit.add_argument(
+        "--image", type=Path, metavar="FILE", help="the first picture (i2v, flf2v, ti2v), the person (s2v)"
+    )
     submit.add_argument("--last-image", type=Path, metavar="FILE", help="the last picture (flf2v)")
+    _add_sound(submit)
+    submit.add_argument(
+        "--start-from-reference", action="store_true", help="the first frame is the picture of the person (s2v)"
+    )
+
+
+def _add_movie(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--movie",
+        type=_movie,
+        nargs="?",
+        const=True,
+        metavar="FILE.mp4",
+        help="write a movie of the frames, with the job's sound: take.mp4 beside them, or this file",
+    )
+
+
+def _add_sound(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sound",
+        type=Path,
+        metavar="FILE",
+        help="what is heard (s2v), from any sound file or film; a job without frames gets as many as it takes",
+    )
+    parser.add_argument(
+        "--sound-start", type=float, metavar="SECONDS", help="where in the sound the first frame is (default: 0)"
+    )
+
+
+def _movie(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".mp4":
+        problem = f"{text!r} is no name of a movie: give a FILE.mp4, or put --movie behind the other arguments"
+        raise argparse.ArgumentTypeError(problem)
+    return path
 
 
 def parser() -> argparse.ArgumentParser:
@@ -190,7 +227,8 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("job", help="job id, or the beginning of one")
         if name == "fetch":
             each.add_argument("--out", type=Path, required=True, metavar="DIR")
-            each.add_argument("--movie", action="store_true", help="write take.mp4 beside the frames")
+            _add_movie(each)
+            _add_sound(each)
     models_command.add_parser(commands)
     plan_command.add_parser(commands)
     bench_command.add_parser(commands)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from protocol import connection
 from protocol.client import Client, new_id
-from protocol.errors import ConnectionProblem, UnknownJob
+from protocol.errors import ConnectionProblem, InvalidJob, UnknownJob
 from protocol.events import (
     ClientEvent,
     Disconnected,
@@ -20,34 +22,52 @@ from protocol.events import (
     Refused,
     RequestDone,
     RequestFailed,
+    SpecArrived,
     UploadProgress,
 )
 from protocol.messages import TERMINAL, JobUpdate
+from protocol.specs import JobSpec
 
-from .jobfile import opened
+from .job_sound import sound_of
+from .jobfile import JobAssets, opened
 from .report import Reporter, make_reporter
 from .settings import default_connection
 from .takes import TakeFolder
+
+if TYPE_CHECKING:
+    from wan_models.requests import Sound
 
 EXIT_JOB = 1
 
 
 def submit(told: argparse.Namespace) -> int:
-    """Upload and queue a job; with ``--out``, follow it to its end."""
+    """Upload and queue a job; with ``--out`` or a movie, follow it to its end."""
+    if told.movie is True and told.out is None:
+        problem = "--movie writes take.mp4 beside the frames: give --out DIR, or the movie a name, --movie FILE.mp4"
+        raise InvalidJob(problem)
+    changes = [*told.set, *(["talk.start_from_reference=true"] if told.start_from_reference else [])]
     named = {"image": told.image, "last_image": told.last_image}
     pictures = {field: path for field, path in named.items() if path}
     with (
-        opened(told.what, told.assets, told.set, pictures) as (spec, assets),
+        opened(told.what, told.assets, changes, pictures, sound=told.sound, sound_start=told.sound_start) as (
+            spec,
+            assets,
+        ),
         _client(told) as client,
         make_reporter(told.json) as report,
     ):
         job_id = new_id()
+        if assets.note:
+            report.say(assets.note)
+        sound = _spoken(spec, assets)
         client.submit(job_id, spec, assets)
         update = _until_submitted(client, job_id, report, told.timeout)
-        if told.out is None:
+        if told.out is None and told.movie is None:
             report.result(job_id=job_id, state=update.state, message=f"job {job_id} is {update.state}")
             return 0
-        return _follow_into(client, job_id, told, report)
+        with contextlib.ExitStack() as stack:  # frames that only a movie is made of are not kept
+            folder = told.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanstage-movie-")))
+            return _follow_into(client, TakeFolder(folder, job_id), told, report, sound)
 
 
 def jobs(told: argparse.Namespace) -> int:
@@ -96,7 +116,8 @@ def fetch(told: argparse.Namespace) -> int:
     """Write a job's frames, those that are still to come too."""
     with _client(told) as client, make_reporter(told.json) as report:
         job_id = _resolve(client, told.job, told.timeout)
-        return _follow_into(client, job_id, told, report)
+        take = TakeFolder(told.out, job_id)
+        return _follow_into(client, take, told, report, _fetched_sound(client, take, told, report))
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -186,12 +207,46 @@ def _until_submitted(client: Client, job_id: str, report: Reporter, timeout_s: f
     raise AssertionError  # _events ends only by raising
 
 
-def _follow_into(client: Client, job_id: str, told: argparse.Namespace, report: Reporter) -> int:
-    take = TakeFolder(told.out, job_id)
-    client.attach(job_id, next_frame=take.count)
-    update = _follow(client, job_id, take, report, _path(told))
-    path = take.movie(update.fps) if told.movie and take.count else None
-    return _finish(update, take, report, path)
+def _spoken(spec: JobSpec, assets: JobAssets) -> Sound | None:
+    """The job's sound, on this machine. Raises RequestRefused for one that cannot drive it: nothing is sent then."""
+    from wan_models.sound import check_sound
+
+    if spec.sound is None:
+        return None
+    sound = sound_of(assets.path(spec.sound.asset), spec.sound.name, spec.sound.start)
+    check_sound(sound, spec.frames / spec.fps)
+    return sound
+
+
+def _fetched_sound(client: Client, take: TakeFolder, told: argparse.Namespace, report: Reporter) -> Sound | None:
+    """``--sound``, for the movie of a job that was submitted elsewhere: a backend sends no assets back."""
+    if told.sound is None and told.sound_start is not None:
+        problem = "--sound-start is about a sound: give --sound FILE too"
+        raise InvalidJob(problem)
+    if not told.movie:
+        return None
+    client.get_spec(take.job_id)
+    events = (event for event in _events(client, told.timeout) if isinstance(event, SpecArrived))
+    spoken = next(events).spec.sound
+    if told.sound:
+        start = spoken.start if spoken and told.sound_start is None else told.sound_start or 0.0
+        return sound_of(told.sound, told.sound.name, start)
+    if spoken and take.sound is None:
+        report.say(f"the movie is silent: the sound {spoken.name} is not in {take.folder}, give it with --sound FILE")
+    return None
+
+
+def _follow_into(
+    client: Client, take: TakeFolder, told: argparse.Namespace, report: Reporter, sound: Sound | None
+) -> int:
+    """Write the job's frames, its sound and its movie."""
+    if sound is not None:
+        take.keep_sound(sound)
+    client.attach(take.job_id, next_frame=take.count)
+    update = _follow(client, take.job_id, take, report, _path(told))
+    target = None if told.movie is True else told.movie
+    path = take.movie(update.fps, target) if told.movie and take.count else None
+    return _finish(update, take if told.out else None, report, path)
 
 
 def _follow(client: Client, job_id: str, take: TakeFolder | None, report: Reporter, path: Path) -> JobUpdate:
@@ -215,7 +270,7 @@ def _follow(client: Client, job_id: str, take: TakeFolder | None, report: Report
 
 def _finish(update: JobUpdate, take: TakeFolder | None, report: Reporter, movie: Path | None = None) -> int:
     state, count = update.state, update.progress.frames_done
-    where = f" in {take.folder}" if take else ""
+    where = f" in {take.folder}" if take else f", {movie}" if movie else ""
     text = f"{state}: {count} of {update.frames} frames{where}"
     message = f"{text}; {update.error}" if update.error else text
     for sentence in update.warnings:

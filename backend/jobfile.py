@@ -11,34 +11,45 @@ from typing import Any
 
 import msgspec
 
-from protocol.assets import AssetFolder, AssetSource
+from protocol.assets import AssetFolder
 from protocol.bundle import read_bundle
 from protocol.errors import AssetError, InvalidJob
-from protocol.specs import ImageRef, JobSpec
+from protocol.specs import AssetRef, ImageRef, JobSpec
 from protocol.validation import parse_spec
 
 from .headers import PNG, picture_size
+from .job_sound import add_sound
 
 EXAMPLE = """\
-A job spec is a JSON file; protocol/SPEC.md, section 16, has all its fields. A clip from a text, and one from a picture:
+A job spec is a JSON file; protocol/SPEC.md, section 16, has all its fields. A clip from a text, one from
+a picture, and a person of a picture who says what is heard (as long as the sound, since no frames are given):
 
   {"task": "t2v", "engine": "wan", "model": "wan2.2-t2v-a14b", "width": 832, "height": 480, "frames": 81, "fps": 16,
    "prompt": "rain on a neon street, slow dolly forward"}
   {"task": "i2v", "engine": "wan", "model": "wan2.2-i2v-a14b", "width": 832, "height": 480, "frames": 81, "fps": 16}
+  {"task": "s2v", "engine": "wan", "model": "wan2.2-s2v-14b", "width": 832, "height": 448, "fps": 16}
 
   wanstage submit t2v.json --set seed=7 --set sampler.steps=20 --out take
   wanstage submit i2v.json --image first.png --set prompt="she turns to the door" --set sampler.preset=fast --out take
+  wanstage submit s2v.json --image person.png --sound line.wav --set prompt="a woman tells a story" --movie take.mp4
 """
 
 
 @contextlib.contextmanager
 def opened(
-    path: Path, assets: Path | None, changes: Sequence[str] = (), pictures: Mapping[str, Path] | None = None
-) -> Iterator[tuple[JobSpec, AssetSource]]:
+    path: Path,
+    assets: Path | None,
+    changes: Sequence[str] = (),
+    pictures: Mapping[str, Path] | None = None,
+    *,
+    sound: Path | None = None,
+    sound_start: float | None = None,
+) -> Iterator[tuple[JobSpec, JobAssets]]:
     """The checked spec, and where its assets are read.
 
     ``changes`` are KEY=VALUE (dots between the names of a KEY, VALUE as JSON or else a text), ``pictures`` files for
-    fields of the spec. Raises InvalidJob.
+    fields of the spec, ``sound`` a file for its sound, used from ``sound_start`` seconds on. Raises InvalidJob,
+    RequestRefused for a file that is no sound.
     """
     if not path.is_file():
         problem = f"there is no file {path}: give a bundle (.zip) or a job spec (.json)"
@@ -55,7 +66,8 @@ def opened(
             _change(given, change)
         for name, picture in (pictures or {}).items():
             given[name] = msgspec.to_builtins(_picture(mine, picture))
-        yield parse_spec(msgspec.json.encode(given)), _Both(mine, theirs)
+        note = add_sound(given, mine, sound, sound_start)
+        yield parse_spec(msgspec.json.encode(given)), JobAssets(mine, theirs, note)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -103,14 +115,19 @@ def _picture(folder: AssetFolder, path: Path) -> ImageRef:
     return ImageRef(folder.add(data), *size, "image/png" if data.startswith(PNG) else "image/jpeg")
 
 
-class _Both:
-    """Assets of the command line, then those of the job."""
+class JobAssets:
+    """Assets of the command line, then those of the job. ``note``: what the user should know about them, or ""."""
 
-    def __init__(self, first: AssetSource, second: AssetSource) -> None:
+    def __init__(self, first: AssetFolder, second: AssetFolder, note: str = "") -> None:
         self._first, self._second = first, second
+        self.note = note
+
+    def path(self, ref: AssetRef) -> Path:
+        """Where the asset is, or would be; never changed."""
+        return (self._first if self._first.has(ref) else self._second).path(ref.id)
 
     def read(self, asset_id: str, offset: int = 0, nbytes: int = -1) -> bytes:
-        """See AssetSource."""
+        """See ``protocol.assets.AssetSource``."""
         try:
             return self._first.read(asset_id, offset, nbytes)
         except AssetError:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
+from protocol.limits import MIB
 from protocol.messages import TERMINAL, JobState, JobUpdate, Progress
 from protocol.specs import JobSpec
 
@@ -47,6 +50,8 @@ class Job:
     running_since: float = 0.0
     resumed_at: int = 0  # frames that were there when this attempt began
     stage_frames: int = 0  # frames that were there when the present stage began
+    reading: Progress | None = None  # the network whose weights the present stage waits for
+    reading_since: float = 0.0
     passes: int = 1  # how often the engine goes through its stages: once a segment
 
     @property
@@ -68,10 +73,32 @@ class Job:
 
     def begin_stage(self, name: str, steps: int, now: float) -> None:
         """Book the seconds of the stage that ends, and start the next."""
+        self.stop_reading(now)
         before = self.progress.stage or "queue"
         self.timings[before] = round(self.timings.get(before, 0.0) + now - self.stage_since, 3)
         self.stage_since, self.stage_frames = now, self.frames_done
         self.progress = Progress(stage=name, steps=steps)
+
+    def read(self, what: str, done: int, total: int, now: float) -> None:
+        """So many bytes of a network's weights have been read. Their seconds count as ``load``, not as the stage's."""
+        stage = f"load {what}"
+        if self.reading is None or self.reading.stage != stage:
+            self.stop_reading(now)
+            self.reading_since = now
+        spent = now - self.reading_since
+        rate = round(done / MIB / spent, 1) if spent else 0.0
+        self.reading = Progress(stage=stage, step=done // MIB, steps=max(1, total // MIB), unit="MiB", rate=rate)
+        if done >= total:
+            self.stop_reading(now)
+
+    def stop_reading(self, now: float) -> None:
+        """The stage goes on, as if it had begun later by the time it waited."""
+        if self.reading is None:
+            return
+        spent, self.reading = now - self.reading_since, None
+        self.timings["load"] = round(self.timings.get("load", 0.0) + spent, 3)
+        self.stage_since += spent
+        self.running_since += spent
 
     def eta_s(self, now: float) -> float | None:
         """Seconds left, guessed from this attempt; None when there is nothing to guess from.
@@ -79,7 +106,7 @@ class Job:
         Frames that came in earlier stages give a rate that has everything in it. Before, what is left of this pass
         follows from the frames or steps of the present stage, and other passes take as long as this one.
         """
-        if self.state != "running":
+        if self.state != "running" or self.reading is not None:
             return None
         spent, left = now - self.running_since, self.spec.frames - self.frames_done
         if self.stage_frames > self.resumed_at:
@@ -97,13 +124,7 @@ class Job:
 
     def update(self, position: int, now: float, reply_to: int = 0) -> JobUpdate:
         """The message that tells a client where the job is."""
-        progress = Progress(
-            stage=self.progress.stage,
-            step=self.progress.step,
-            steps=self.progress.steps,
-            frames_done=self.frames_done,
-            eta_s=self.eta_s(now),
-        )
+        progress = replace(self.reading or self.progress, frames_done=self.frames_done, eta_s=self.eta_s(now))
         return JobUpdate(
             job_id=self.job_id,
             state=self.state,

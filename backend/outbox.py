@@ -92,6 +92,11 @@ class Outbox:
             else:
                 return
 
+    def offer(self, message: wm.ToServer) -> None:
+        """Send ``message`` if there is room at once: for what the next one makes good."""
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait((message, None))
+
     def flush(self, stop: Callable[[], bool] | None = None) -> None:
         """Wait until all is sent. Raises as ``put`` does."""
         with self._queue.all_tasks_done:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from protocol.events import FrameArrived, UploadProgress
-from protocol.messages import JobUpdate
+from protocol.messages import JobUpdate, Progress
 
 
 class Reporter(Protocol):
@@ -113,12 +113,10 @@ class RichReporter:
         done, eta = update.progress.frames_done, update.progress.eta_s
         rate = (update.frames - done) / eta if eta else 0.0
         waiting = f" (position {update.position})" if update.position else ""
-        step = f" {update.progress.step}/{update.progress.steps}" if update.progress.steps else ""
+        stage = update.progress.stage + step_text(update.progress)
         self._progress.update(
             self._task,
-            description=_plain(
-                f"{update.label or update.job_id[:8]}: {update.state}{waiting} {update.progress.stage}{step}"
-            ),
+            description=_plain(f"{update.label or update.job_id[:8]}: {update.state}{waiting} {stage}"),
             completed=done,
             rate=f"{rate:.1f} frames/s" if rate else "",
             eta=f"{eta:.0f} s left" if eta else "",
@@ -165,6 +163,16 @@ class RichReporter:
         """``message`` when there is one."""
         if facts.get("message"):
             self.say(str(facts["message"]))
+
+
+def step_text(progress: Progress) -> str:
+    """How far the stage is: steps, or the share of an amount and how fast it goes."""
+    if not progress.steps:
+        return ""
+    if not progress.unit:
+        return f" {progress.step}/{progress.steps}"
+    rate = f", {progress.rate:.0f} {progress.unit}/s" if progress.rate else ""
+    return f" {100 * progress.step // progress.steps} %{rate}"
 
 
 def _plain(text: str) -> str:

@@ -214,6 +214,10 @@ class Scheduler:
                 self._release(slot)
             return
         job = self._jobs[message.job_id]
+        if isinstance(message, wm.Reading):
+            job.read(message.what, message.done, message.total, self._clock())
+        else:  # the engine does something else: whatever it read is there
+            job.stop_reading(self._clock())
         match message:
             case wm.RunStarted():
                 self._started(job)

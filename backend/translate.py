@@ -151,6 +151,14 @@ def _as_rgb(found: NDArray[Any], alpha: bool) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(found, codes[(channels, alpha)]), np.uint8)
 
 
+def load_sound(folder: AssetFolder, ref: specs.SoundRef) -> requests.Sound:
+    """The asset's own file. Raises InvalidJob when it is not there; what is in it is the engine's to check."""
+    if not folder.has(ref.asset):
+        problem = f"the sound cannot be read: asset {ref.asset.id[:12]} is not here, send the job again"
+        raise InvalidJob(problem)
+    return requests.Sound(folder.path(ref.asset.id), ref.start, " ".join(ref.name.split()) or "the sound")
+
+
 def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
     """What the engine is asked. Raises InvalidJob when an asset is missing or damaged."""
     sampler, animate = spec.sampler, spec.animate
@@ -167,11 +175,13 @@ def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
         image=load_image(folder, spec.image, "first image") if spec.image else None,
         last_image=load_image(folder, spec.last_image, "last image") if spec.last_image else None,
         pack=_pack(folder, spec.pack) if spec.pack else None,
+        sound=load_sound(folder, spec.sound) if spec.sound else None,
         sampler=requests.SamplerSettings(
             sampler.steps, sampler.guidance, sampler.guidance_low, sampler.shift, sampler.preset
         ),
         loras=tuple(requests.Lora(each.name, each.weight, each.expert) for each in spec.loras),
         animate=requests.AnimateSettings(animate.overlap, animate.match_color, animate.relight),
+        talk=requests.TalkSettings(spec.talk.start_from_reference, spec.talk.follow_pose),
         plan=spec.plan,
         previews=spec.output.previews,
     )

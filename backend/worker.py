@@ -21,8 +21,8 @@ import zmq
 
 from protocol.assets import AssetFolder
 from protocol.errors import JobFailed, WanstageError
-from wan_models.engine import Engine, RequestRefused, out_of_memory
-from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from wan_models.engine import Engine, Reports, RequestRefused, out_of_memory
+from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
 from wan_models.registry import open_engine, preload
 
 from . import worker_messages as wm
@@ -32,6 +32,7 @@ from .translate import to_request
 log = logging.getLogger(__name__)
 
 SEND_HWM = 8  # messages: the engine waits rather than pile frames up when the server is slow
+REPORTS_S = 0.2  # seconds between two reports of how much has been read
 ORPHANED = 3  # exit status when the server went away
 
 
@@ -127,6 +128,8 @@ class Worker:
         if stop():
             raise Stopped
         self._outbox.put(wm.RunStarted(run.job_id))
+        if isinstance(engine, Reports):
+            engine.report = Readings(run.job_id, self._outbox.offer)
         made = 0
         events = engine.generate(request, stop)
         try:
@@ -176,6 +179,22 @@ class Worker:
                 message = wm.FrameMade(run.job_id, index, notes.get(index, ""))
                 self._outbox.put(message, partial(encode_frame, frame.copy(), spec), stop)
         return made + len(event.frames)
+
+
+class Readings:
+    """Passes on how much of a network has been read: its beginning, its end, and now and then between them."""
+
+    def __init__(self, job_id: str, offer: Callable[[wm.ToServer], None]) -> None:
+        self._job_id, self._offer = job_id, offer
+        self._what, self._next = "", 0.0
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, WeightsRead):
+            return
+        now = time.monotonic()
+        if event.what != self._what or event.done >= event.total or now >= self._next:
+            self._what, self._next = event.what, now + REPORTS_S
+            self._offer(wm.Reading(self._job_id, event.what, event.done, event.total))
 
 
 def explain(error: Exception) -> tuple[str, str]:

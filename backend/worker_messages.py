@@ -104,6 +104,15 @@ class StepMade(Note, tag="step", frozen=True):
     steps: int
 
 
+class Reading(Note, tag="reading", frozen=True):
+    """``done`` of ``total`` bytes of a network's weights are read; the stage waits for them."""
+
+    job_id: str
+    what: str
+    done: int
+    total: int
+
+
 class PreviewMade(Note, tag="preview", frozen=True):
     """One part: raw RGB8 (height, width, 3)."""
 
@@ -138,7 +147,7 @@ class RunEnded(Note, tag="ended", frozen=True):
 
 
 ToWorker = RunJob | CancelRun | Quit
-ToServer = WorkerReady | RunStarted | StageBegan | StepMade | PreviewMade | FrameMade | Caution | RunEnded
+ToServer = WorkerReady | RunStarted | StageBegan | StepMade | Reading | PreviewMade | FrameMade | Caution | RunEnded
 
 _encoder = msgpack.Encoder()
 _to_worker: msgpack.Decoder[ToWorker] = msgpack.Decoder(ToWorker)

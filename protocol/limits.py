@@ -9,6 +9,7 @@ CHUNK_BYTES = 4 * MIB  # one upload chunk; a part is whole in memory before it i
 MAX_ASSET_BYTES = 4096 * MIB
 MAX_ARRAY_BYTES = 64 * MIB  # one array once unpacked: a map of MAX_SIDE x MAX_SIDE with 4 bytes a pixel
 MAX_IMAGE_BYTES = 128 * MIB  # one encoded picture
+MAX_SOUND_BYTES = 1024 * MIB  # one sound file: an hour of 24-bit stereo at 48 kHz
 MAX_ASSETS_PER_QUERY = 8192
 MAX_ASSETS_PER_JOB = 65536
 MAX_CHARACTERS = 16

@@ -213,13 +213,18 @@ class ChunkStored(Message, tag="chunk_stored", frozen=True):
 
 
 class Progress(Struct, frozen=True, omit_defaults=True):
-    """Where a job is. ``eta_s`` None until there is something to say."""
+    """Where a job is. ``eta_s`` None until there is something to say.
+
+    ``unit`` of ``step`` and ``steps`` where they are an amount (MiB of weights read), ``rate`` how many of it a second.
+    """
 
     stage: Text = ""
     step: Count = 0
     steps: Count = 0
     frames_done: Count = 0
     eta_s: float | None = None
+    unit: Text = ""
+    rate: float = 0.0
 
 
 class JobUpdate(Message, tag="job_update", frozen=True):

@@ -305,7 +305,7 @@ class Session:
             if each.message:
                 self._post(each.message)
                 each.repeated = True
-        self._uploads.connected(welcome.upload_credit)
+        self._uploads.connected(welcome.upload_credit, welcome.minor)
         for job_id in list(self._follows):
             if job_id not in self._uploads:
                 self._send_attach(job_id)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from . import limits
+from . import VERSION, limits
 from .assets import AssetSource
-from .errors import AssetError, WanstageError
+from .errors import AssetError, InvalidJob, WanstageError
 from .events import ClientEvent, RequestFailed, RequestKind, Submitted, UploadProgress
 from .messages import AssetsMissing, ChunkStored, HaveAssets, Message, PutChunk, SubmitJob
 from .refs import asset_refs
@@ -29,6 +29,7 @@ _FIRST_CHUNK_BYTES = 1024 * 1024
 _CHUNKS_AHEAD = 4
 _FAST_S, _SLOW_S = 0.25, 1.0
 _TRIES = 3
+SOUND_SINCE = 2  # the minor version that brought JobSpec.sound
 
 
 @dataclass
@@ -65,6 +66,7 @@ class Uploads:
         self._in_flight_bytes = 0
         self._chunk = _FIRST_CHUNK_BYTES
         self._credit = 0  # 0 = not connected
+        self._minor = VERSION[1]
 
     def __contains__(self, job_id: object) -> bool:
         return any(each.job_id == job_id for each in self._jobs)
@@ -85,9 +87,10 @@ class Uploads:
             self._advance()
         return found
 
-    def connected(self, upload_credit: int) -> None:
-        """A new connection is up: begin again at have?."""
+    def connected(self, upload_credit: int, minor: int) -> None:
+        """A new connection is up, to a backend of this minor version: begin again at have?."""
         self._credit = max(1, upload_credit)
+        self._minor = minor
         self._restart()
 
     def disconnected(self) -> None:
@@ -195,6 +198,9 @@ class Uploads:
         if not self._jobs:
             return
         job = self._jobs[0]
+        if job.spec.sound is not None and self._minor < SOUND_SINCE:
+            self._fail(job, _too_old(self._minor), "submit")  # such a backend would skip the sound
+            return
         job.missing.clear()
         job.left = 0
         job.stage = "asking"
@@ -237,6 +243,13 @@ def _read_exactly(source: AssetSource, ref: AssetRef, offset: int, nbytes: int) 
         problem = f"asset {ref.id[:12]} should have {ref.nbytes} bytes but ends at {offset + len(data)}: make it again"
         raise AssetError(problem)
     return data
+
+
+def _too_old(minor: int) -> InvalidJob:
+    return InvalidJob(
+        f"the backend speaks protocol {VERSION[0]}.{minor}, which knows no sound: update the backend to one that "
+        f"speaks {VERSION[0]}.{SOUND_SINCE}"
+    )
 
 
 def _as_asset_error(ref: AssetRef, error: Exception) -> WanstageError:

@@ -49,6 +49,7 @@ def validate(spec: JobSpec) -> None:
     _check_finite(spec, "")
     _check_assets(spec)
     _check_images(spec)
+    _check_sound(spec)
     if spec.pack:
         _check_pack(spec, spec.pack)
     elif spec.task in {"animate", "replace"}:
@@ -122,12 +123,35 @@ def _check_images(spec: JobSpec) -> None:
     first = spec.image or (spec.pack.look if spec.pack else None)
     if spec.task in {"i2v", "flf2v"} and first is None:
         _refuse(f"the task {spec.task} needs a first picture: give image, or a drive pack with a look")
+    if spec.task == "s2v" and first is None:
+        _refuse("the task s2v needs the picture of the person: give image, or a drive pack with a look")
     if spec.task == "flf2v" and spec.last_image is None:
         _refuse("the task flf2v needs a last picture: give last_image")
     for where, image in _images(spec):
         if not 0 < image.asset.nbytes <= limits.MAX_IMAGE_BYTES:
             nbytes = image.asset.nbytes
             _refuse(f"the job's {where} has {nbytes} bytes, 1 to {limits.MAX_IMAGE_BYTES} are allowed for a picture")
+
+
+def _check_sound(spec: JobSpec) -> None:
+    sound = spec.sound
+    if spec.task != "s2v":
+        if sound is not None:
+            _refuse(f"the job has a sound, which the task {spec.task} does not hear: leave sound out, or ask for s2v")
+        return
+    if sound is None:
+        _refuse("the task s2v needs the sound that drives it: give sound")
+    elif not 0 < sound.asset.nbytes <= limits.MAX_SOUND_BYTES:
+        nbytes = sound.asset.nbytes
+        _refuse(
+            f"the job's sound has {nbytes} bytes, 1 to {limits.MAX_SOUND_BYTES} are allowed: send the part that is "
+            "heard"
+        )
+    if spec.talk.follow_pose and not (spec.pack and spec.pack.characters):
+        _refuse(
+            "the job's talk.follow_pose needs a character in a drive pack (pack.characters): capture the scene, or "
+            "leave it out"
+        )
 
 
 def _images(spec: JobSpec) -> Iterator[tuple[str, ImageRef]]:

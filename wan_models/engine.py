@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from .events import Event
@@ -22,6 +22,15 @@ def out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or (isinstance(error, RuntimeError) and ("CUDA error: out of memory" in text or "DefaultCPUAllocator" in text))
     )
+
+
+@runtime_checkable
+class Reports(Protocol):
+    """What an engine has too that takes long between two events: ``report`` is set by whoever runs it and told what
+    cannot wait for the next one (``WeightsRead``), within ``generate``. It returns at once and raises nothing.
+    """
+
+    report: Callable[[Event], None]
 
 
 class Engine(Protocol):

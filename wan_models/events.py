@@ -49,4 +49,16 @@ class Warned:
     sentence: str
 
 
-Event: TypeAlias = StageStarted | StepDone | Preview | FramesDecoded | Warned
+@dataclass(frozen=True)
+class WeightsRead:
+    """``done`` of ``total`` bytes of the weights of ``what`` ("text encoder") have been read; a stage waits for them.
+
+    Told to ``wan_models.engine.Reports.report``, since an engine that reads can yield nothing.
+    """
+
+    what: str
+    done: int
+    total: int
+
+
+Event: TypeAlias = StageStarted | StepDone | Preview | FramesDecoded | Warned | WeightsRead

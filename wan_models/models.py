@@ -26,6 +26,12 @@ ANIMATE2_NEGATIVE = (
 )
 """Animate-2's own negative prompt (``pipelines/wan_animate_2_pipeline.py``)."""
 
+S2V_NEGATIVE = (
+    "画面模糊，最差质量，画面模糊，细节模糊不清，情绪激动剧烈，手快速抖动，字幕，丑陋的，残缺的，多余的手指，画得不好的手部，"
+    "画得不好的脸部，畸形的，毁容的，形态畸形的肢体，手指融合，静止不动的画面，杂乱的背景，三条腿，背景人很多，倒着走"
+)
+"""S2V's own negative prompt (``wan/configs/wan_s2v_14B.py``)."""
+
 _720P = 1280 * 720
 _480 = ((832, 480), (480, 832))
 _720 = ((1280, 720), (720, 1280))
@@ -47,6 +53,20 @@ _CLIP = PartRow(
     },
     630_766_080,
 )  # fmt: skip
+_WAV2VEC2 = PartRow(
+    "Wav2Vec2Model",
+    {
+        "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+        "conv_dim": [512, 512, 512, 512, 512, 512, 512], "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+        "conv_stride": [5, 2, 2, 2, 2, 2, 2], "conv_bias": True, "feat_extract_norm": "layer",
+        "do_stable_layer_norm": True, "num_conv_pos_embeddings": 128, "num_conv_pos_embedding_groups": 16,
+        "vocab_size": 33, "layerdrop": 0.0, "mask_time_prob": 0.0,
+    },
+    315_437_696,
+)  # fmt: skip
+"""``wav2vec2-large-xlsr-53-english/config.json``; what it drops and masks in training is left out, and with it the
+embedding of what is masked.
+"""
 _MEAN22 = [
     -0.2289, -0.0052, -0.1323, -0.2339, -0.2799, 0.0174, 0.1838, 0.1557, -0.1382, 0.0542, 0.2813, 0.0891, 0.157,
     -0.0098, 0.0375, -0.1825, -0.2246, -0.1207, -0.0698, 0.5109, 0.2665, -0.2108, -0.2158, 0.2502, -0.2055, -0.0322,
@@ -97,6 +117,19 @@ _ANIMATE2 = PartRow(
     },
     16_394_878_784,
 )  # fmt: skip
+_S2V = PartRow(
+    "WanS2VTransformer3DModel",
+    {
+        "model_type": "s2v", "dim": 5120, "ffn_dim": 13824, "freq_dim": 256, "text_dim": 4096, "text_len": 512,
+        "num_heads": 40, "num_layers": 40, "in_dim": 16, "out_dim": 16, "eps": 1e-6, "audio_dim": 1024,
+        "num_audio_token": 4, "cond_dim": 16, "audio_inject_layers": [0, 4, 8, 12, 16, 20, 24, 27, 30, 33, 36, 39],
+        "enable_adain": True, "adain_mode": "attn_norm", "zero_init": True, "zero_timestep": True,
+        "add_last_motion": True, "enable_framepack": True, "framepack_drop_mode": "padd", "enable_motioner": False,
+        "enable_tsm": False, "trainable_token_pos_emb": False,
+    },
+    16_295_755_609,
+)  # fmt: skip
+"""The released ``config.json``, and ``text_dim``, which is not in it."""
 
 
 def _pair(part: PartRow) -> dict[PartName, PartRow]:
@@ -157,5 +190,13 @@ MODELS: tuple[ModelRow, ...] = (
         extras={
             "distilled": True, "sampler": "euler", "seed_frame_bias": -1.3, "driving_prompt": ANIMATE2_PROMPT,
         },
+    ),
+    ModelRow(
+        name="wan2.2-s2v-14b", title="Wan2.2 S2V 14B", family="s2v", tasks=("s2v",),
+        repo="", original_repo="Wan-AI/Wan2.2-S2V-14B",
+        parts={"text_encoder": _T5, "audio_encoder": _WAV2VEC2, "vae": _VAE21, "transformer": _S2V},
+        fps=16, sizes=((832, 448), (448, 832), (1024, 704), (704, 1024), (1280, 704), (704, 1280)), area=_720P,
+        size_step=64, default_frames=77, max_frames=3000, any_frames=True, segment=80, steps=40, guidance=4.5,
+        shift=3.0, negative_prompt=S2V_NEGATIVE,
     ),
 )  # fmt: skip

@@ -42,7 +42,8 @@ class ModelRow:
     """One model. Sizes are (width, height) in pixels; ``area`` is the largest width x height.
 
     A clip has ``frame_step`` * n + 1 frames unless ``any_frames`` (then it is padded inside); ``segment``: frames of
-    one pass of a model that works in segments (0 = the whole clip at once). ``boundary``: from this share of the noise
+    one pass of a model that works in segments (0 = the whole clip at once). ``repo`` holds the model in diffusers'
+    layout, ``original_repo`` in the official code's; either may be empty. ``boundary``: from this share of the noise
     upwards the high-noise expert works. ``guidance`` is the high-noise (or only) expert's, ``guidance_low`` the
     other's.
     """
@@ -73,6 +74,11 @@ class ModelRow:
     fast: FastRow | None = None
     licence: str = "Apache-2.0"
     extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def repos(self) -> tuple[str, ...]:
+        """The repositories that hold it, in diffusers' layout first."""
+        return tuple(repo for repo in (self.repo, self.original_repo) if repo)
 
     @property
     def params(self) -> int:

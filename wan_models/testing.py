@@ -17,13 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .engine import RequestRefused
-from .events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from .events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
 from .requests import Request
+from .sound import check_sound, envelope, read_wave
+
+MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Knobs:
-    """``*_at`` are frame indices (-1 = never); ``wait_for`` a file to wait for before the first frame."""
+    """``*_at`` are frame indices (-1 = never); ``wait_for`` a file to wait for before frame ``wait_at``;
+    ``weights_mib``: say that half of so much has been read, before the first frame.
+    """
 
     delay_s: float = 0.0
     load_s: float = 0.0
@@ -38,20 +43,32 @@ class Knobs:
     preview_side: int = 0
     wait_for: str = ""
     wait_at: int = 0
+    weights_mib: int = 0
 
 
 class TestEngine:
-    """Deterministic: frame ``index`` of a seed has always the same bytes."""
+    """Deterministic: frame ``index`` of a seed has always the same bytes. A job with a sound shows in blue how loud it
+    is while the frame is shown.
+    """
 
     __test__ = False  # it is no test case, whatever pytest thinks of its name
     name = "test"
     models: tuple[str, ...] = ("test", "draft")
     tasks: tuple[str, ...] = ("animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v")
 
+    def __init__(self) -> None:
+        """Reports to nobody yet."""
+        self.report: Callable[[Event], None] = _quiet
+
     def check(self, request: Request) -> None:
         """Sleeps ``load_s`` (a job that loads long), refuses when told to."""
         knobs = _knobs(request.prompt)
         time.sleep(knobs.load_s)
+        if request.task == "s2v":
+            if request.sound is None:
+                problem = "the test engine hears nothing: give the task s2v a sound"
+                raise RequestRefused(problem)
+            check_sound(request.sound, request.frames / request.fps)
         if knobs.refuse:
             problem = "the test engine was told to refuse this request: leave out 'refuse'"
             raise RequestRefused(problem)
@@ -60,9 +77,12 @@ class TestEngine:
         """Every frame once, in order, with a preview before each when ``preview_side`` is set."""
         knobs = _knobs(request.prompt)
         stop = _never if knobs.ignore_cancel else cancelled
+        loud = _loudness(request)
         yield StageStarted("test", request.frames)
         if knobs.warn:
             yield Warned(knobs.warn)
+        if knobs.weights_mib:
+            self.report(WeightsRead("test weights", knobs.weights_mib * MIB // 2, knobs.weights_mib * MIB))
         for index in range(request.frames):
             if _wait(knobs, index, stop) or stop():
                 return
@@ -70,12 +90,27 @@ class TestEngine:
             if knobs.preview_side and request.previews:
                 yield Preview(index, _gradient(request.seed, index, knobs.preview_side, knobs.preview_side))
             notes = ((index, "the test engine doubts this frame"),) if index == knobs.note_at else ()
-            yield FramesDecoded(index, _gradient(request.seed, index, request.height, request.width)[None], notes)
+            picture = _gradient(request.seed, index, request.height, request.width)
+            if loud is not None:
+                picture[..., 2] = round(255 * float(loud[index]))
+            yield FramesDecoded(index, picture[None], notes)
             yield StepDone(index + 1, request.frames)
+
+
+def _quiet(_: Event) -> None:
+    pass
 
 
 def _never() -> bool:
     return False
+
+
+def _loudness(request: Request) -> NDArray[np.float32] | None:
+    """(frames,) 0..1, of a request that has a sound."""
+    if request.sound is None:
+        return None
+    wave = read_wave(request.sound, seconds=request.frames / request.fps)
+    return envelope(wave, 16000, request.fps, request.frames)
 
 
 def _gradient(seed: int, index: int, height: int, width: int) -> NDArray[np.uint8]:

@@ -74,7 +74,7 @@ class Movable:
 
 
 def place_whole(module: nn.Module, tensors: Tensors, target: Target) -> Placed:
-    """A small network (VAE, CLIP)."""
+    """A small network (VAE, CLIP, audio encoder)."""
     fill(module, tensors, target.dtype, onto(module, torch.device("cpu")), target.what)
     return Movable(module, target.device)
 
@@ -113,8 +113,14 @@ def place_encoder(module: nn.Module, tensors: Tensors, target: Target) -> Placed
 
 
 def transformer_groups(module: Any) -> list[list[str]]:  # noqa: ANN401 - diffusers has no types
-    """A transformer's units: its blocks, and with every so-many-th one of Animate's its face adapter."""
+    """A transformer's units: its blocks, with every so-many-th one of Animate's its face adapter, and with those that
+    S2V's config names the audio injector that follows them.
+    """
     groups = [[f"blocks.{index}"] for index in range(len(module.blocks))]
+    if hasattr(module, "audio_injector"):
+        for index, block in enumerate(module.config.audio_inject_layers):
+            own = f"audio_injector.injector.{index}", f"audio_injector.injector_adain_layers.{index}"
+            groups[block] += own
     adapters = getattr(module, "face_adapter", ())
     for index in range(len(adapters)):
         groups[index * module.config.inject_face_latents_blocks].append(f"face_adapter.{index}")

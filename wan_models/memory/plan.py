@@ -217,6 +217,8 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
     needs = [Need("text encoder", stay + text, 0, "its layers one by one" if plan.text_stream else "")]
     if "image_encoder" in row.parts:
         needs.append(Need("image encoder", stay + sizes.part(row, "image_encoder", 4) + sizes.CLIP_WORK))
+    if "audio_encoder" in row.parts:
+        needs.append(Need("audio encoder", stay + sizes.part(row, "audio_encoder", 4) + sizes.AUDIO_WORK))
     needs.append(Need("denoising", denoise + (0 if on_host else cache), held + (cache if on_host else 0), _note(plan)))
     needs.append(_vae_need(shot, plan, stay))
     card = max(need.card for need in needs)

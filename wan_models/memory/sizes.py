@@ -5,13 +5,15 @@ Figures marked (measured) come from one H100 with torch 2.11 and diffusers 0.42.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from wan_models.rows import ModelRow, PartName
 
 MIB = 2**20
 _DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
-_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5}
+_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5, "s2v": 8.0}
 """Peak of a forward in hidden states (tokens x width x 2 bytes), by family: diffusers' blocks take 12.9 (measured at
 832x480 and 1280x720), lean ones (``lean.py``) about 7.
 """
@@ -20,6 +22,10 @@ _VAE_BYTES = {16: 5800.0, 48: 6400.0}
 TEXT_WORK = 400 * MIB
 """Activations of the text encoder on 512 tokens."""
 CLIP_WORK = 200 * MIB
+AUDIO_WORK = 1024 * MIB
+"""Activations of the audio encoder on one piece of a sound."""
+_CARRIED = 73
+"""Frames that one clip of S2V hands to the next, through the VAE's encoder."""
 
 
 @dataclass(frozen=True)
@@ -49,34 +55,50 @@ def blocks(row: ModelRow, weights: str) -> Blocks:
     """Sizes of a transformer's blocks with ``weights`` bf16 or fp8 (Linear weights of all but the first and last).
 
     A block has 8 d^2 + 2 d f weights (self- and cross-attention, feed-forward), 2 d^2 more with picture tokens;
-    Animate's face adapters, 4 d^2 each, go with every fifth block.
+    Animate's face adapters, 4 d^2 each, go with every fifth block, S2V's audio injectors, 6 d^2 each, with those that
+    its config names.
     """
     part = row.parts["transformer"]
     config = {**_DEFAULTS, **part.config}
     d, f, count = width(row), int(config["ffn_dim"]), int(config["num_layers"])
     pictures = 2 * d * d if row.family in ("animate", "animate2") else 0
     matrix = 8 * d * d + 2 * d * f + pictures
-    adapter = 4 * d * d if row.family == "animate" else 0
+    adapter = {"animate": 4, "s2v": 6}.get(row.family, 0) * d * d
+    after = _adapted(row, config, count)
     small = 64 * d  # biases, norms and tables, some of them float32
-    inner = count * matrix + adapter * (count // int(config.get("inject_face_latents_blocks", 5)))
+    inner = count * matrix + adapter * len(after)
     rest = 2 * max(part.params - inner, 0)
     full = 2 * (matrix + adapter) + small
     if weights == "bf16":
         return Blocks(count, full, 2 * inner + count * small, rest)
-    whole_ones = 2 * matrix + adapter
+    whole_ones = 2 * matrix + adapter * len(after & {0, count - 1})
     return Blocks(count, full, inner + whole_ones + count * small, rest)
 
 
+def _adapted(row: ModelRow, config: Mapping[str, Any], count: int) -> set[int]:
+    """Blocks that an adapter goes with."""
+    if row.family == "s2v":
+        return {int(index) for index in config["audio_inject_layers"]}
+    step = int(config.get("inject_face_latents_blocks", 5))
+    return set(range(0, count // step * step, step)) if row.family == "animate" else set()
+
+
 def latent_frames(row: ModelRow, frames: int) -> int:
-    """Latent frames that the transformer sees at once: a segment's, with Animate's and Animate-2's reference."""
+    """Latent frames that the transformer sees at once: a segment's, with the reference of Animate, Animate-2 and S2V.
+
+    S2V makes whole clips only, of as many latent frames as they have frames by fours.
+    """
+    if row.family == "s2v":
+        return row.segment // 4 + 1
     shown = min(frames, row.segment) if row.segment else frames
     return (shown - 1 + 3) // 4 + 1 + (1 if row.family in ("animate", "animate2") else 0)
 
 
 def tokens(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
-    """Tokens of one forward."""
+    """Tokens of one forward; S2V's with those of the frames before the clip, in three finenesses."""
     patch = 2 * _stride(row)
-    return latent_frames(row, frames) * (width_px // patch) * (height_px // patch)
+    one = (width_px // patch) * (height_px // patch)
+    return latent_frames(row, frames) * one + (one + 2 * (one // 4) if row.family == "s2v" else 0)
 
 
 def work(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
@@ -95,8 +117,11 @@ def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -
 
 
 def vae_work(row: ModelRow, width_px: int, height_px: int, element: int) -> int:
-    """Peak of one causal chunk (4 frames) of the VAE beside its weights; ``element`` bytes a number."""
-    return int(_VAE_BYTES[_channels(row)] * width_px * height_px * element)
+    """Peak of one causal chunk (4 frames) of the VAE beside its weights; ``element`` bytes a number. The frames that
+    S2V carries from clip to clip are there besides, float32.
+    """
+    carried = _CARRIED * 3 * 4 if row.family == "s2v" else 0
+    return int(_VAE_BYTES[_channels(row)] * element + carried) * width_px * height_px
 
 
 def part(row: ModelRow, name: PartName, element: int = 2) -> int:

@@ -34,8 +34,8 @@ def check(row: ModelRow, request: Request) -> None:
     pack = shot(request)
     shots.check_fit(request, pack)
     character = driven(pack)
-    _check_reference(character)
-    _check_pose(character, request.frames)
+    check_reference(character)
+    check_pose(character, request.frames)
     if len(character.face) and character.face[0].shape != FACE_SHAPE:
         msg = f"the face clip of {character.name} has pictures of {character.face[0].shape}; {FACE_SHAPE} is needed"
         raise RequestRefused(msg)
@@ -90,7 +90,8 @@ def job_loras(row: ModelRow, request: Request) -> tuple[Lora, ...]:
     return (*request.loras, Lora(str(row.extras["relighting_lora"])))
 
 
-def _check_reference(character: Character) -> None:
+def check_reference(character: Character) -> None:
+    """Its reference is a picture, and not all transparent. Raises RequestRefused."""
     reference = character.reference or Reference(np.zeros((0, 0, 4), np.uint8))
     image = reference.image
     if image.ndim != 3 or image.shape[2] not in (3, 4) or image.dtype != np.uint8 or min(image.shape[:2]) < 1:
@@ -104,7 +105,8 @@ def _check_reference(character: Character) -> None:
         raise RequestRefused(msg)
 
 
-def _check_pose(character: Character, frames: int) -> None:
+def check_pose(character: Character, frames: int) -> None:
+    """Its tracks have numbers for so many frames, and a joint is seen in one of them. Raises RequestRefused."""
     pose = character.pose
     tracks = [("pose", pose.body, BODY_POINTS)]
     for side, hand in (("left hand", pose.left_hand), ("right hand", pose.right_hand)):

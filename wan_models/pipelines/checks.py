@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wan_models.control.sizes import Size, animate_size, i2v_size, ti2v_size
+from wan_models.control.sizes import Size, animate_size, i2v_size, s2v_size, ti2v_size
 from wan_models.engine import RequestRefused
 from wan_models.rows import Family, ModelRow
 
@@ -33,11 +33,14 @@ _SIZE_RULES: dict[Family, Callable[[int, int, int], Size]] = {
     "ti2v": ti2v_size,
     "animate": animate_size,
     "animate2": animate_size,
+    "s2v": s2v_size,
 }
 
 
 class Asked(Protocol):
-    """What a ``Request`` and the job spec that it is made of have in common; of pictures only that they are there."""
+    """What a ``Request`` and the job spec that it is made of have in common; of pictures and sounds only that they are
+    there.
+    """
 
     @property
     def task(self) -> str: ...
@@ -58,13 +61,19 @@ class Asked(Protocol):
     @property
     def pack(self) -> Any: ...  # noqa: ANN401
     @property
+    def sound(self) -> Any: ...  # noqa: ANN401
+    @property
+    def talk(self) -> Any: ...  # noqa: ANN401
+    @property
     def sampler(self) -> Any: ...  # noqa: ANN401
 
 
 def check_asked(row: ModelRow, asked: Asked) -> None:
-    """All that numbers, words and the mere presence of pictures tell. Raises RequestRefused."""
+    """All that numbers, words and the mere presence of pictures and sounds tell. Raises RequestRefused."""
     check_request(row, asked)
-    if row.family not in _PACKED:
+    if row.family == "s2v":
+        check_talk(row, asked)
+    elif row.family not in _PACKED:
         _check_given(row, asked)
 
 
@@ -79,6 +88,9 @@ def check_request(row: ModelRow, request: Asked) -> None:
     if row.family not in _PACKED and not abs(request.fps / row.fps - 1.0) <= FPS_TOLERANCE:
         problem = f"{row.name} makes {row.fps:g} frames a second, not {request.fps:g}: set the job to {row.fps:g}"
         raise RequestRefused(problem)
+    if request.sound is not None and row.family != "s2v":
+        problem = f"{row.name} does not listen to sound: leave the sound out, or choose a model that does s2v"
+        raise RequestRefused(problem)
     _check_sampler(request)
 
 
@@ -88,6 +100,27 @@ def check_clip(row: ModelRow, request: Request) -> None:
     for name, each in (("first image", first_image(request)), ("last image", request.last_image)):
         if each is not None:
             check_image(each, name)
+
+
+def check_talk(row: ModelRow, asked: Asked) -> None:
+    """What s2v needs to be there: a sound, a picture of the person, a pose to follow. Raises RequestRefused."""
+    people = () if asked.pack is None else asked.pack.characters
+    looks = asked.pack is not None and asked.pack.look is not None
+    if asked.sound is None:
+        problem = "s2v needs a sound that drives the shot: choose a sound strip, a speaker or a file"
+        raise RequestRefused(problem)
+    if asked.image is None and not looks and all(each.reference is None for each in people):
+        problem = "s2v needs a picture of who speaks: choose an image, or capture the shot's look"
+        raise RequestRefused(problem)
+    if asked.last_image is not None:
+        problem = f"{row.name} does not look at a last image: leave it out"
+        raise RequestRefused(problem)
+    if asked.talk.follow_pose and not people:
+        problem = (
+            "following the pose needs a drive pack with the pose track of a character: capture the shot, or leave "
+            "follow_pose out"
+        )
+        raise RequestRefused(problem)
 
 
 def _check_given(row: ModelRow, asked: Asked) -> None:

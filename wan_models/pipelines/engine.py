@@ -32,7 +32,7 @@ from wan_models.weights import RandomCheckpoint, open_checkpoint
 from .checks import check_request
 from .contracts import Cancelled, Checkpoint, Parts
 from .denoise import JobCancelled
-from .parts import LoraChoice, OpenParts
+from .parts import LoraChoice, OpenParts, quiet
 from .settings import Settings, preset_loras, resolve
 
 log = logging.getLogger(__name__)
@@ -79,6 +79,8 @@ class WanEngine:
         self._options = options or Options()
         self._device = torch.device(self._options.device)
         self._opened: _Opened | None = None
+        self.report: Callable[[Event], None] = quiet
+        """See ``wan_models.engine.Reports``."""
 
     def check(self, request: Request) -> None:
         """Raise RequestRefused for what ``generate`` could not do: the request itself, weights or LoRAs that are not
@@ -111,7 +113,7 @@ class WanEngine:
             opened = self._open(row, request)
             if self._wanted(request) == "auto" and not opened.plan.lossless:
                 yield Warned(f"{describe(opened.plan).splitlines()[0]}: no lossless plan fits the free memory")
-            opened.parts.cancelled = cancelled
+            opened.parts.cancelled, opened.parts.report = cancelled, self.report
             opened.parts.set_loras(loras)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
             opened.parts.room()

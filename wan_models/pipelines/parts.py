@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
+from wan_models.events import Event, WeightsRead
 from wan_models.loras import LoraWeights, attached, read_lora
 from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build
@@ -41,6 +42,10 @@ _TRANSFORMERS: Mapping[Expert, PartName] = {"high": "transformer", "low": "trans
 
 def _wanted() -> bool:
     return False
+
+
+def quiet(_: Event) -> None:
+    """Reports to nobody."""
 
 
 class OpenParts:
@@ -71,6 +76,8 @@ class OpenParts:
         self._placed: dict[PartName, Placed] = {}
         self.cancelled: Cancelled = _wanted
         """Asked between two tensors while weights are read; the engine sets each job's own."""
+        self.report: Callable[[Event], None] = quiet
+        """Told between two tensors how much has been read; the engine sets its own."""
         attention = use_attention(device)
         self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention, compiled=compiling())
         self._loras: list[tuple[LoraWeights, float, str]] = []
@@ -196,7 +203,7 @@ class OpenParts:
     def _load(self, part: PartName) -> Placed:
         logger.info("loading %s of %s", part, self.row.name)
         module = self._skeleton(part)
-        tensors = self._while_wanted(self._checkpoint.tensors(part))
+        tensors = self._while_wanted(part, module)
         small = {"vae": self._vae_dtype, "image_encoder": torch.float32, "audio_encoder": torch.float32}
         target = Target(self.plan, self.device, small.get(part, self.dtype), f"{self.row.name} {part}")
         if part in ("transformer", "transformer_2"):
@@ -208,12 +215,20 @@ class OpenParts:
         self._placed[part] = placed
         return placed
 
-    def _while_wanted(self, tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-        """The tensors; raises JobCancelled between two of them: reading tens of gigabytes takes a while."""
-        for each in tensors:
+    def _while_wanted(self, part: PartName, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """The part's tensors, telling how far it is: reading tens of gigabytes takes a while. ``module`` is the part
+        without its numbers. Raises JobCancelled between two tensors.
+        """
+        what, total = part.replace("_", " "), self._checkpoint.nbytes(part)
+        numbers, read = sum(tensor.numel() for tensor in module.state_dict(keep_vars=True).values()), 0
+        for name, tensor in self._checkpoint.tensors(part):
             if self.cancelled():
                 raise JobCancelled
-            yield each
+            # In bytes of the files, whatever the precision in which their numbers come.
+            self.report(WeightsRead(what, min(max(0, total - 1), total * read // max(1, numbers)), total))
+            yield name, tensor
+            read += tensor.numel()
+        self.report(WeightsRead(what, total, total))
 
 
 class _Vae:

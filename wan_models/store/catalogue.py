@@ -122,7 +122,7 @@ def _model_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
 
 def _original_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
     """Without the formats and tools that only the official preprocessing uses."""
-    from .layouts import EXPERTS, original_name
+    from .layouts import AUDIO, EXPERTS, original_name
 
     wanted = _in_folder(paths, "google/umt5-xxl")
     for folder in EXPERTS if "transformer_2" in row.parts else ("",):
@@ -132,12 +132,25 @@ def _original_files(row: ModelRow, paths: Sequence[str]) -> list[str]:
             raise _moved(row.original_repo, f"{folder}/diffusion_pytorch_model*.safetensors".lstrip("/"))
         wanted += [path for path in inside if path.endswith("config.json")] + weights
     for part in row.parts:
-        if not part.startswith("transformer"):
+        if part == "audio_encoder":
+            wanted += _audio_files(row, _in_folder(paths, AUDIO))
+        elif not part.startswith("transformer"):
             name = original_name(row, part)
             if name not in paths:
                 raise _moved(row.original_repo, name)
             wanted.append(name)
     return wanted
+
+
+def _audio_files(row: ModelRow, inside: Sequence[str]) -> list[str]:
+    """The audio encoder with what says how a wave is made ready for it, without its copies for other programs."""
+    from .layouts import AUDIO, AUDIO_PICKLE
+
+    names = {path.rpartition("/")[2]: path for path in inside}
+    weights = _weights(inside) or [path for name, path in names.items() if name == AUDIO_PICKLE]
+    if not weights or "config.json" not in names:
+        raise _moved(row.original_repo, f"{AUDIO}/{'config.json' if weights else '*.safetensors'}")
+    return [names[name] for name in ("config.json", "preprocessor_config.json") if name in names] + weights
 
 
 def _weights(inside: Sequence[str]) -> list[str]:
@@ -155,10 +168,15 @@ def items() -> tuple[Item, ...]:
     """Everything that can be pulled, models first."""
     tokens = next(row for row in MODELS if row.family == "ti2v")
     return (
-        *(Item(row.name, row.title, row.repo, row.licence, row=row) for row in MODELS),
+        *(_model(row) for row in MODELS),
         *(Item(lora.name, f"LoRA for {', '.join(lora.models)}", lora.repo, lora.licence, lora=lora) for lora in LORAS),
         Item(TOKENIZER, "Tokenizer of the text encoder", tokens.repo, tokens.licence),
     )
+
+
+def _model(row: ModelRow) -> Item:
+    """In diffusers' layout where it was released in it."""
+    return Item(row.name, row.title, row.repos[0], row.licence, row=row, original=not row.repo)
 
 
 def in_original_layout(told: Item) -> Item:

@@ -28,16 +28,28 @@ _FOLDERS: dict[PartName, tuple[str, ...]] = {
     "text_encoder": ("text_encoders", "clip"),
     "vae": ("vae",),
     "image_encoder": ("clip_vision",),
+    "audio_encoder": ("audio_encoders",),
 }
 """ComfyUI's folder names under ``models``."""
 _SUFFIXES = (".safetensors", ".gguf", ".pth")
-_OTHERS = re.compile(r"lora|relight|vace|fun|s2v|camera|inpaint|animate[-_. ]?2(?![.\d])", re.I)
+_OTHERS = r"lora|relight|vace|fun|camera|inpaint|animate[-_. ]?2(?![.\d])"
 """Words in the names of files that are other models, or no models."""
 _NAMES: dict[str, str] = {
     "t2v": r"wan[-_. ]?2[-_.]?2.*t2v",
     "i2v": r"wan[-_. ]?2[-_.]?2.*(?<!t)i2v",
     "ti2v": r"wan[-_. ]?2[-_.]?2.*ti2v",
     "animate": r"wan.*animate",
+    "s2v": r"wan.*s2v",
+}
+_PARTS: dict[PartName, str] = {
+    "text_encoder": r"umt5[-_.]?xxl",
+    "image_encoder": r"clip[-_. ]?(vision[-_. ]?h|vit[-_. ]?h)|.*open[-_. ]?clip.*vit[-_. ]?huge",
+    "audio_encoder": r"wav2vec2[-_. ]?large.*english",
+}
+_HINTS: dict[PartName, str] = {
+    "text_encoder": "umt5_xxl_fp16.safetensors",
+    "image_encoder": "clip_vision_h.safetensors",
+    "audio_encoder": "wav2vec2_large_english_fp16.safetensors",
 }
 
 
@@ -50,8 +62,11 @@ def _part_pattern(row: ModelRow, part: PartName) -> re.Pattern[str]:
     if part == "vae":
         version = "2[-_.]?2" if row.parts["vae"].config["z_dim"] == 48 else "2[-_.]?1"
         return re.compile(rf".*wan[-_. ]?{version}[-_. ]?vae", re.I)
-    return re.compile(r".*umt5[-_.]?xxl" if part == "text_encoder" else r".*clip[-_. ]?(vision[-_. ]?h|vit[-_. ]?h)"
-                      r"|.*open[-_. ]?clip.*vit[-_. ]?huge", re.I)  # fmt: skip
+    return re.compile(f".*{_PARTS[part]}", re.I)
+
+
+def _others(row: ModelRow) -> re.Pattern[str]:
+    return re.compile(_OTHERS if row.family == "s2v" else f"{_OTHERS}|s2v", re.I)
 
 
 def _trees(bases: Iterable[Path], part: PartName) -> Iterable[tuple[Path, bool]]:
@@ -67,10 +82,11 @@ def _trees(bases: Iterable[Path], part: PartName) -> Iterable[tuple[Path, bool]]
 
 def candidates(row: ModelRow, part: PartName, bases: Sequence[Path]) -> list[Path]:
     """Files that are this part by their names: files the user named first, then by folder, largest first."""
-    pattern = _part_pattern(row, part)
-    told = [base for base in bases if base.is_file() and _is(base, pattern)]
+    pattern, others = _part_pattern(row, part), _others(row)
+    told = [base for base in bases if base.is_file() and _is(base, pattern, others)]
     for tree, deep in _trees(bases, part):
-        inside = [path for path in (_walk(tree) if deep else tree.iterdir()) if path.is_file() and _is(path, pattern)]
+        there = _walk(tree) if deep else tree.iterdir()
+        inside = [path for path in there if path.is_file() and _is(path, pattern, others)]
         told += sorted(inside, key=lambda path: (-path.stat().st_size, path.name))
     return list(dict.fromkeys(told))
 
@@ -80,10 +96,9 @@ def _walk(tree: Path) -> Iterable[Path]:
         yield from (Path(folder) / name for name in names)
 
 
-def _is(path: Path, pattern: re.Pattern[str]) -> bool:
-    return (
-        path.suffix.lower() in _SUFFIXES and pattern.match(path.name) is not None and _OTHERS.search(path.name) is None
-    )
+def _is(path: Path, pattern: re.Pattern[str], others: re.Pattern[str]) -> bool:
+    named = pattern.match(path.name) is not None and others.search(path.name) is None
+    return named and path.suffix.lower() in _SUFFIXES
 
 
 def single(row: ModelRow, bases: Sequence[Path]) -> Found | None:
@@ -103,10 +118,9 @@ def single(row: ModelRow, bases: Sequence[Path]) -> Found | None:
             continue
         there = candidates(row, part, bases)
         if not there:
-            hint = {"text_encoder": "umt5_xxl_fp16.safetensors", "image_encoder": "clip_vision_h.safetensors"}
             vae = "wan2.2_vae.safetensors" if row.parts["vae"].config["z_dim"] == 48 else "wan_2.1_vae.safetensors"
             place = next(iter(chosen.values())).parent.parent / _FOLDERS[part][0]
-            problem = f"{place} has no {hint.get(part, vae)} (nor another file of that name's kind)"
+            problem = f"{place} has no {_HINTS.get(part, vae)} (nor another file of that name's kind)"
             raise Incomplete(problem)
         files[part] = (sound(there[0]),)
     root = files["transformer"][0].parent
@@ -159,7 +173,7 @@ def tokenizer(text_encoder: Path, bases: Sequence[Path]) -> Path:
     names = ("tokenizer", "umt5-xxl", "google/umt5-xxl")
     folders = [text_encoder.parent, *(folder / name for folder in (text_encoder.parent, *around) for name in names)]
     folders.append(own_folder() / TOKENIZER / "tokenizer")
-    folders += [folder / "tokenizer" for each in MODELS for folder in snapshots(each.repo)]
+    folders += [folder / "tokenizer" for each in MODELS if each.repo for folder in snapshots(each.repo)]
     folders += list(snapshots("google/umt5-xxl"))
     there = next((folder for folder in folders if tokenizer_in(folder)), None)
     if there is not None:

@@ -22,7 +22,8 @@ class Found:
     """Where a model's files are. Every path exists; nothing has been opened but indexes and headers.
 
     ``layout``: ``diffusers`` = a folder with model_index.json and one folder a part; ``original`` = the layout of the
-    official code's repositories (.pth for text encoder, VAE and CLIP, original tensor names); ``single`` = loose files
+    official code's repositories (.pth for text encoder, VAE and CLIP, a folder for S2V's audio encoder, original tensor
+    names); ``single`` = loose files
     as in a ComfyUI tree (safetensors or GGUF, scaled fp8 perhaps, original or diffusers tensor names), whose folder is
     ``root`` and whose files may lie in several trees.
 

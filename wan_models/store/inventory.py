@@ -46,7 +46,8 @@ def entry(item: Item, options: Options) -> Entry:
 
 
 def expected_bytes(row: ModelRow) -> int:
-    """About what the diffusers repository's files weigh: float32 but for the text encoder's bfloat16. The true number
-    comes from the hub before anything is fetched.
+    """About what the repository's files weigh: float32, but for the text encoder's bfloat16 and the transformer's where
+    there is the official code's layout alone. The true number comes from the hub before anything is fetched.
     """
-    return sum(part.params * (2 if name == "text_encoder" else 4) for name, part in row.parts.items())
+    halves = ("text_encoder",) if row.repo else ("text_encoder", "transformer")
+    return sum(part.params * (2 if name in halves else 4) for name, part in row.parts.items())

@@ -17,6 +17,10 @@ _TOKENIZER_FILES = ("tokenizer.json", "spiece.model")
 _INDEXES = ("model_index.json", "modular_model_index.json")
 EXPERTS = ("high_noise_model", "low_noise_model")
 """Folders of the two experts in the official layout."""
+AUDIO = "wav2vec2-large-xlsr-53-english"
+"""Folder of the audio encoder in the official layout, as transformers writes one."""
+AUDIO_PICKLE = "pytorch_model.bin"
+"""Its weights where they are no safetensors."""
 
 
 def channels_in(row: ModelRow) -> int:
@@ -94,24 +98,27 @@ def diffusers(row: ModelRow, folder: Path) -> Found:
 
 def fits(row: ModelRow, told: Mapping[str, tuple[int, ...]]) -> bool:
     """Are these the tensors of the row's transformer (original or diffusers names)? Judged by the input's channels,
-    Animate's motion encoder and the CLIP layers that Wan2.1's image model had and Wan2.2's has not.
+    Animate's motion encoder, S2V's audio encoder and the CLIP layers that Wan2.1's image model had and Wan2.2's has
+    not.
     """
     names = [name.removeprefix("model.").removeprefix("diffusion_model.") for name in told]
     patch = next((told[name] for name in told if name.endswith("patch_embedding.weight")), None)
     animate = any(name.startswith("motion_encoder.") for name in names)
+    hears = any(name.startswith("casual_audio_encoder.") for name in names)
     clip = any(name.startswith(("img_emb.", "condition_embedder.image_embedder.")) for name in names)
     return (
         patch is not None
         and len(patch) == 5
         and patch[1] == channels_in(row)
         and animate == (row.family == "animate")
+        and hears == (row.family == "s2v")
         and clip == ("image_encoder" in row.parts)
     )
 
 
 def original_is(row: ModelRow, folder: Path) -> bool:
     """Is the folder of the official layout this model? By tensors' shapes, which the configs of forks often lack."""
-    if row.family == "animate2" or (folder / EXPERTS[0]).is_dir() != ("transformer_2" in row.parts):
+    if not row.original_repo or (folder / EXPERTS[0]).is_dir() != ("transformer_2" in row.parts):
         return False
     try:
         files = weight_files(folder / EXPERTS[0] if "transformer_2" in row.parts else folder)
@@ -127,6 +134,8 @@ def original(row: ModelRow, folder: Path) -> Found:
     for part in row.parts:
         if part in ("transformer", "transformer_2"):
             files[part] = _original_transformer(row, folder, part)
+        elif part == "audio_encoder":
+            files[part] = _audio(folder / AUDIO)
         else:
             files[part] = (_loose(folder, original_name(row, part)),)
     tokenizer = tokenizer_in(folder / "google" / "umt5-xxl")
@@ -148,8 +157,21 @@ def _original_transformer(row: ModelRow, folder: Path, part: PartName) -> tuple[
     return files
 
 
+def _audio(folder: Path) -> tuple[Path, ...]:
+    """The audio encoder's weights, beside whose config they lie. Raises Incomplete."""
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        problem = f"{folder / 'config.json'} is missing"
+        raise Incomplete(problem)
+    try:
+        return weight_files(folder)
+    except Incomplete:
+        if not (folder / AUDIO_PICKLE).is_file():
+            raise
+    return (sound(folder / AUDIO_PICKLE),)
+
+
 def original_name(row: ModelRow, part: PartName) -> str:
-    """The file of a part (not the transformer) in the official layout."""
+    """The file of a part (of those that are one file) in the official layout."""
     if part == "vae":
         return "Wan2.2_VAE.pth" if row.parts["vae"].config["z_dim"] == 48 else "Wan2.1_VAE.pth"
     return {

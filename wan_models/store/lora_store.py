@@ -63,7 +63,7 @@ def _of_repository(known: KnownLora, options: Options) -> Iterator[Path]:
         for folder in (base / known.name, base / known.repo, base / short, base):
             yield from (folder / path for path in known.paths)
         # An original repository under another name still has the file's own name.
-        if base.is_dir() and any(known.repo in (row.repo, row.original_repo) for row in MODELS):
+        if base.is_dir() and any(known.repo in row.repos for row in MODELS):
             others = sorted(path for path in base.iterdir() if path.is_dir())
             yield from (folder / path for folder in others for path in known.paths)
     for snapshot in snapshots(known.repo):

@@ -188,7 +188,7 @@ def remove(item: Item) -> int:
     ModelMissing when the store has downloaded nothing of it.
     """
     kinds = [item, in_original_layout(item)] if item.row and item.row.original_repo else [item]
-    kinds = [kind for kind in kinds if receipts.receipt(kind.key)]
+    kinds = [kind for kind in {kind.key: kind for kind in kinds}.values() if receipts.receipt(kind.key)]
     if not kinds:
         problem = f"{item.name} was not downloaded by wanstage: what an artist put somewhere, only the artist deletes"
         raise ModelMissing(problem)

@@ -70,7 +70,7 @@ def folders(row: ModelRow, options: Options) -> Iterator[Path]:
     yield from _named_by_user(row, told_folders(options))
     for base in bases(options)[len(told_folders(options)) :]:
         yield from (base / name for name in _names(row) if (base / name).is_dir())
-    for repo in (row.repo, row.original_repo):
+    for repo in row.repos:
         yield from (folder for folder in snapshots(repo) if _begun(folder))
 
 
@@ -93,15 +93,14 @@ def _named_by_user(row: ModelRow, told: Sequence[Path]) -> Iterator[Path]:
 
 
 def _names(row: ModelRow) -> tuple[str, ...]:
-    repos = [repo for repo in (row.repo, row.original_repo) if repo]
-    short = [repo.rpartition("/")[2] for repo in repos]
-    modelscope = [repo.replace(".", "___") for repo in repos]  # its cache cannot have dots in folder names
-    return (row.name, f"{row.name}-original", *short, *repos, *modelscope)
+    short = [repo.rpartition("/")[2] for repo in row.repos]
+    modelscope = [repo.replace(".", "___") for repo in row.repos]  # its cache cannot have dots in folder names
+    return (row.name, f"{row.name}-original", *short, *row.repos, *modelscope)
 
 
 def _is(row: ModelRow, folder: Path) -> bool:
     try:
-        if layouts.is_diffusers(folder):
+        if row.repo and layouts.is_diffusers(folder):
             return layouts.diffusers_is(row, folder)
         return layouts.is_original(folder) and layouts.original_is(row, folder)
     except Incomplete:
@@ -109,6 +108,6 @@ def _is(row: ModelRow, folder: Path) -> bool:
 
 
 def _open(row: ModelRow, folder: Path) -> Found:
-    if layouts.is_original(folder) and not layouts.is_diffusers(folder):
+    if not row.repo or (layouts.is_original(folder) and not layouts.is_diffusers(folder)):
         return layouts.original(row, folder)
     return layouts.diffusers(row, folder)

@@ -68,9 +68,12 @@ class FileCheckpoint:
         return open_naming(self.row.parts[part].cls, open_source(self.found.files[part]))
 
     def _original_config(self, part: PartName) -> Mapping[str, Any]:
-        """What the official repositories say of a transformer, beside it; they have nothing on other parts."""
+        """What the official repositories say of a transformer or an audio encoder, beside it; they have nothing on
+        other parts.
+        """
         path = self.found.files[part][0].parent / "config.json"
-        there = self.found.layout == "original" and part.startswith("transformer") and path.is_file()
+        told = part.startswith("transformer") or part == "audio_encoder"
+        there = self.found.layout == "original" and told and path.is_file()
         return _config(path) if there else {}
 
     def _compare(

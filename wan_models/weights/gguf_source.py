@@ -12,6 +12,15 @@ from torch import Tensor
 
 from wan_models.engine import RequestRefused
 
+_KERNELS: Mapping[str, tuple[int, int, int]] = {
+    "patch_embedding.weight": (1, 2, 2),
+    "cond_encoder.weight": (1, 2, 2),
+    "frame_packer.proj.weight": (1, 2, 2),
+    "frame_packer.proj_2x.weight": (2, 4, 4),
+    "frame_packer.proj_4x.weight": (4, 8, 8),
+}
+"""Wan's tensors of five dimensions: the last three."""
+
 
 class GgufSource:
     """A GGUF file, mapped; one tensor at a time is dequantised, to float32 (float16 stays float16)."""
@@ -52,6 +61,7 @@ def _shape(reader: Any, name: str, tensor: Any) -> tuple[int, ...]:  # noqa: ANN
     if field is not None:
         return tuple(int(field.parts[index][0]) for index in field.data)
     shape = tuple(int(size) for size in reversed(tensor.shape))
-    if name.endswith("patch_embedding.weight") and len(shape) < 5:
-        return (shape[0], int(np.prod(shape[1:])) // 4, 1, 2, 2)
+    kernel = next((kernel for end, kernel in _KERNELS.items() if name.endswith(end)), None)
+    if kernel is not None and len(shape) < 5:
+        return (shape[0], int(np.prod(shape[1:])) // int(np.prod(kernel)), *kernel)
     return shape

@@ -1,6 +1,7 @@
 """Tensors under the names that diffusers and transformers have for them, whatever names a file has.
 
-Names that are there: diffusers' and transformers', those of the official code, and llama.cpp's of a text encoder. The
+Names that are there: diffusers' and transformers', those of the official code, and llama.cpp's of a text encoder. S2V's
+transformer, which diffusers has not, keeps the official ones. The
 maps of Wan's transformers and of the 2.1 VAE are diffusers' own (``loaders/single_file_utils.py``), called tensor by
 tensor; the others follow from the module names of the official code (``wan/modules/{t5,clip,vae2_2}.py``).
 """
@@ -163,10 +164,27 @@ def _clip_official(name: str, tensor: Tensor) -> Mapping[str, Tensor]:
     return {new: tensor}
 
 
+_WAV2VEC2 = (
+    (r"^wav2vec2\.", ""), (r"\.conv\.weight_g$", ".conv.parametrizations.weight.original0"),
+    (r"\.conv\.weight_v$", ".conv.parametrizations.weight.original1"),
+)  # fmt: skip
+"""Of a model with a head for letters, and of torch before 2.0, whose weight normalisation had names of its own."""
+
+
+def _wav2vec2(_: Mapping[str, object]) -> Renaming:
+    return lambda name, tensor: {_replaced(name, _WAV2VEC2): tensor}
+
+
+def _as_it_is(_: Mapping[str, object]) -> Renaming:
+    return _same
+
+
 _RENAMINGS: Mapping[str, Callable[[Mapping[str, object]], Renaming]] = {
     "WanTransformer3DModel": _wan,
     "WanAnimateTransformer3DModel": _wan,
     "WanAnimate2Transformer3DModel": _animate2,
+    "WanS2VTransformer3DModel": _as_it_is,
+    "Wav2Vec2Model": _wav2vec2,
     "AutoencoderKLWan": _vae,
     "UMT5EncoderModel": _t5,
     "CLIPVisionModel": _clip,

@@ -10,11 +10,16 @@ import transformers
 from accelerate import init_empty_weights
 from torch import nn
 
+from wan_models import s2v
+
 
 def build(cls: str, config: Mapping[str, Any]) -> nn.Module:
-    """The network of diffusers or transformers, as its constructor leaves it. ``cls`` is one of a part's row."""
-    if hasattr(diffusers, cls):
-        network: nn.Module = getattr(diffusers, cls).from_config(dict(config))
+    """The network of diffusers, of this project or of transformers, as its constructor leaves it. ``cls`` is one of a
+    part's row.
+    """
+    home: Any = diffusers if hasattr(diffusers, cls) else s2v
+    if hasattr(home, cls):
+        network: nn.Module = getattr(home, cls).from_config(dict(config))
     else:
         of = getattr(transformers, cls)
         network = of(of.config_class(**config))

@@ -11,10 +11,16 @@ from torch import Tensor
 
 _RESIDUAL = (
     ".to_out.0.weight", ".to_out.weight", ".ffn.net.2.weight", ".ffn.2.weight", ".out_proj.weight", ".fc2.weight",
-    "Attention.o.weight", ".wo.weight",
+    ".o.weight", ".wo.weight", ".output_dense.weight",
 )  # fmt: skip
 """Ends of the names of matrices whose output is added to a residual stream."""
 _TABLES = ("scale_shift_table", ".modulation")
+_KNOWN = {
+    "relative_attention_bias.weight": (0.0, 0.3),
+    "padding_tokens": (0.0, 0.02),
+    "casual_audio_encoder.weights": (0.01, 0.001),
+}
+"""Ends of names, with mean and deviation. S2V divides by the sum of its shares of the audio encoder's layers."""
 _UNIT = ("motion_encoder.", "shared.", "encoder.embed_tokens.")
 """Starts of the names whose numbers have unit variance: embeddings, and the motion encoder, which scales its weights
 itself (equalised learning rate)."""
@@ -47,13 +53,12 @@ def moments(name: str, shape: tuple[int, ...], config: Mapping[str, Any]) -> tup
         return 0.0, float(shape[-1] ** -0.5)
     if name.endswith(".gamma") or (len(shape) == 1 and name.endswith(".weight")):
         return 1.0, 0.02
-    if name.endswith("relative_attention_bias.weight"):
-        return 0.0, 0.3
-    if len(shape) < 2 or name.endswith("padding_tokens"):
-        return 0.0, 0.02
-    if name.startswith(_UNIT):
-        return 0.0, 1.0
-    return 0.0, _matrix(name, shape, config)
+    if name.endswith(".parametrizations.weight.original0"):  # lengths of a normalised kernel's slices
+        return float((config["hidden_size"] / shape[-1]) ** 0.5), 0.02
+    known = next((told for end, told in _KNOWN.items() if name.endswith(end)), None)
+    if known is not None or len(shape) < 2:
+        return known or (0.0, 0.02)
+    return 0.0, 1.0 if name.startswith(_UNIT) else _matrix(name, shape, config)
 
 
 def _matrix(name: str, shape: tuple[int, ...], config: Mapping[str, Any]) -> float:

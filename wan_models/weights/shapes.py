@@ -15,13 +15,14 @@ def inferred(row: ModelRow, part: PartName, shapes: Shapes, original: Mapping[st
     """The released configuration of the part with the sizes that the tensors tell.
 
     ``original``: the official ``config.json`` beside the tensors, if there is one: the number of heads is from there,
-    else heads are of the released width. A tensor that tells nothing because it is missing leaves the released size.
+    and what else no tensor tells; without it heads are of the released width. A tensor that tells nothing because it is
+    missing leaves the released size.
     """
     config = dict(row.parts[part].config)
     tell = {
         "UMT5EncoderModel": _t5, "CLIPVisionModel": _clip, "AutoencoderKLWan": _vae,
         "WanTransformer3DModel": _wan, "WanAnimateTransformer3DModel": _animate,
-        "WanAnimate2Transformer3DModel": _animate2,
+        "WanAnimate2Transformer3DModel": _animate2, "WanS2VTransformer3DModel": _s2v, "Wav2Vec2Model": _wav2vec2,
     }[row.parts[part].cls]  # fmt: skip
     return config | tell(config, shapes, original)
 
@@ -137,4 +138,65 @@ def _animate2(config: Mapping[str, Any], shapes: Shapes, _: Mapping[str, Any]) -
         "freq_dim": _size(shapes, "time_embedding.0.weight", 1, 256),
         "text_dim": _size(shapes, "text_embedding.0.weight", 1, 4096),
         "num_layers": _count(shapes, "blocks.") or 40,
+    }
+
+
+_S2V_WAYS = (
+    "audio_inject_layers", "eps", "text_len", "enable_adain", "adain_mode", "zero_timestep", "add_last_motion",
+    "enable_framepack", "framepack_drop_mode", "enable_motioner", "enable_tsm", "trainable_token_pos_emb",
+)  # fmt: skip
+"""Of S2V's configuration: what no tensor tells."""
+
+
+def _s2v(config: Mapping[str, Any], shapes: Shapes, original: Mapping[str, Any]) -> dict[str, Any]:
+    dim = _size(shapes, "patch_embedding.weight", 0, config["dim"])
+    heads = int(original.get("num_heads", max(1, dim // (config["dim"] // config["num_heads"]))))
+    audio = "casual_audio_encoder.encoder"
+    local = _size(shapes, f"{audio}.conv1_local.conv.weight", 0, 0)
+    whole = _size(shapes, f"{audio}.conv1_global.conv.weight", 0, 0)
+    return {
+        **{name: original[name] for name in _S2V_WAYS if name in original},
+        "dim": dim,
+        "num_heads": heads,
+        "ffn_dim": _size(shapes, "blocks.0.ffn.0.weight", 0, config["ffn_dim"]),
+        "freq_dim": _size(shapes, "time_embedding.0.weight", 1, config["freq_dim"]),
+        "text_dim": _size(shapes, "text_embedding.0.weight", 1, config["text_dim"]),
+        "num_layers": _count(shapes, "blocks.") or config["num_layers"],
+        "in_dim": _size(shapes, "patch_embedding.weight", 1, config["in_dim"]),
+        "out_dim": _size(shapes, "head.head.weight", 0, config["out_dim"] * 4) // 4,
+        "cond_dim": _size(shapes, "cond_encoder.weight", 1, config["cond_dim"]),
+        "audio_dim": _size(shapes, f"{audio}.conv1_local.conv.weight", 1, config["audio_dim"]),
+        "num_audio_token": local // whole if whole else config["num_audio_token"],
+    }
+
+
+_WAV2VEC2_WAYS = (
+    "conv_stride", "num_attention_heads", "feat_extract_norm", "do_stable_layer_norm", "layer_norm_eps", "hidden_act",
+    "feat_extract_activation",
+)  # fmt: skip
+"""Of an audio encoder's configuration: what no tensor tells and what is not about training."""
+
+
+def _wav2vec2(config: Mapping[str, Any], shapes: Shapes, original: Mapping[str, Any]) -> dict[str, Any]:
+    start, places = "feature_extractor.conv_layers", "encoder.pos_conv_embed.conv.parametrizations.weight.original1"
+    hidden = _size(shapes, "encoder.layer_norm.weight", 0, config["hidden_size"])
+    layers = range(_count(shapes, f"{start}.") or len(config["conv_dim"]))
+    released = config["conv_dim"], config["conv_kernel"]
+    dims, kernels = (
+        [_size(shapes, f"{start}.{layer}.conv.weight", axis, sizes[layer % len(sizes)]) for layer in layers]
+        for axis, sizes in zip((0, 2), released, strict=True)
+    )
+    groups = hidden // config["num_conv_pos_embedding_groups"]
+    return {
+        "num_attention_heads": max(1, hidden // (config["hidden_size"] // config["num_attention_heads"])),
+        **{name: original[name] for name in _WAV2VEC2_WAYS if name in original},
+        "hidden_size": hidden,
+        "num_hidden_layers": _count(shapes, "encoder.layers.") or config["num_hidden_layers"],
+        "intermediate_size": _size(
+            shapes, "encoder.layers.0.feed_forward.intermediate_dense.weight", 0, config["intermediate_size"]
+        ),
+        "conv_dim": dims,
+        "conv_kernel": kernels,
+        "num_conv_pos_embeddings": _size(shapes, places, 2, config["num_conv_pos_embeddings"]),
+        "num_conv_pos_embedding_groups": hidden // _size(shapes, places, 1, groups),
     }

@@ -43,7 +43,13 @@ _ANIMATE = {
     "motion_dim": 8, "motion_encoder_dim": 32, "face_encoder_hidden_dim": 32,
 }  # fmt: skip
 _ANIMATE2 = {"in_dim": 36, "dim": 64, "ffn_dim": 128, "freq_dim": 64, "text_dim": 32, "num_heads": 2, "num_layers": 2}
-_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {"animate": _ANIMATE, "animate2": _ANIMATE2}
+_S2V = {
+    "dim": 64, "ffn_dim": 128, "freq_dim": 64, "text_dim": 32, "num_heads": 2, "num_layers": 4, "audio_dim": 32,
+    "audio_inject_layers": [0, 1, 3],
+}  # fmt: skip
+_AUDIO = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 4, "conv_dim": [16] * 7}
+"""As many layers as the released one, whose states S2V's transformer counts, at the released rate."""
+_TRANSFORMERS: Mapping[str, Mapping[str, Any]] = {"animate": _ANIMATE, "animate2": _ANIMATE2, "s2v": _S2V}
 
 
 def tiny_config(row: ModelRow, part: PartName) -> dict[str, Any]:
@@ -53,6 +59,8 @@ def tiny_config(row: ModelRow, part: PartName) -> dict[str, Any]:
         return {**released, **_T5}
     if part == "image_encoder":
         return {**released, **(_CLIP_ANIMATE2 if row.family == "animate2" else _CLIP)}
+    if part == "audio_encoder":
+        return {**released, **_AUDIO}
     if part == "vae":
         return {**released, "base_dim": 8, **({"decoder_base_dim": 8} if row.family == "ti2v" else {})}
     return {**released, **_TRANSFORMERS.get(row.family, _WAN)}
@@ -71,8 +79,9 @@ def make_tiny(
 ) -> dict[str, Path]:
     """Write tiny checkpoints of ``models`` into ``folder``/<model name>; the folders by the models' names.
 
-    As released: A14B's and the 5B's transformers and the VAEs are float32, CLIP float16, the rest bfloat16.
-    The original layout is written of models that were released in it; the others are not among the answer.
+    As released: A14B's and the 5B's transformers, the VAEs and the audio encoder are float32, CLIP float16, the rest
+    bfloat16. The original layout is written of models that were released in it, and the others are not among the
+    answer; of a model that was released in no other it is written whatever is asked for.
     Raises RequestRefused for an unknown model and OSError as the file system does.
     """
     written = {}
@@ -82,7 +91,7 @@ def make_tiny(
         root = written[row.name] = folder / row.name
         root.mkdir(parents=True, exist_ok=True)
         with _quiet():
-            (_write_diffusers if layout == "diffusers" else _write_original)(row, root)
+            (_write_diffusers if layout == "diffusers" and row.repo else _write_original)(row, root)
     return written
 
 
@@ -141,7 +150,11 @@ def _older_names(file: Path) -> None:
     save_file(tensors, str(file), metadata={"format": "pt"})
 
 
-_DTYPES: dict[PartName, torch.dtype] = {"image_encoder": torch.float16, "vae": torch.float32}
+_DTYPES: dict[PartName, torch.dtype] = {
+    "image_encoder": torch.float16,
+    "audio_encoder": torch.float32,
+    "vae": torch.float32,
+}
 
 
 def tiny_network(row: ModelRow, part: PartName) -> Any:  # noqa: ANN401 - a class with save_pretrained of two libraries
@@ -151,7 +164,7 @@ def tiny_network(row: ModelRow, part: PartName) -> Any:  # noqa: ANN401 - a clas
     seed = 1 + sum(map(ord, f"{row.name} {part}"))
     fill(network, config, seed)
     dtype = _DTYPES.get(part, torch.bfloat16)
-    if part.startswith("transformer") and not row.family.startswith("animate"):
+    if part.startswith("transformer") and row.family in ("t2v", "i2v", "ti2v"):
         dtype = torch.float32
     return nn.Module.to(network, dtype)  # Not the class's own method: it warns about what a file may well hold.
 

@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 from huggingface_hub import save_torch_state_dict
+from safetensors.torch import save_file
 from torch import Tensor
 
 from wan_models.rows import ModelRow, PartName
+from wan_models.store.layouts import AUDIO
 
 Patterns = tuple[tuple[str, str], ...]
 Tensors = dict[str, Tensor]
@@ -93,6 +95,10 @@ def official(cls: str, tensors: Mapping[str, Tensor]) -> Tensors:
         return {_renamed(name, _T5): tensor for name, tensor in own.items()}
     if cls == "CLIPVisionModel":
         return _clip(tensors)
+    if cls == "Wav2Vec2Model":
+        return _wav2vec2(tensors)
+    if cls == "WanS2VTransformer3DModel":
+        return dict(tensors)
     if cls == "AutoencoderKLWan":
         deep = any(".downsampler." in name for name in tensors)
         return {_renamed(name, _VAE22) if deep else _vae21(name): tensor for name, tensor in tensors.items()}
@@ -154,8 +160,22 @@ def _clip(tensors: Mapping[str, Tensor]) -> Tensors:
     return renamed
 
 
+def _wav2vec2(tensors: Mapping[str, Tensor]) -> Tensors:
+    """As the model with a head for letters, and with what is masked in training, which S2V does not ask for."""
+    renamed: Tensors = {}
+    for name, tensor in tensors.items():
+        old = re.sub(r"parametrizations\.weight\.original0$", "weight_g", name)
+        renamed["wav2vec2." + re.sub(r"parametrizations\.weight\.original1$", "weight_v", old)] = tensor
+    width = tensors["encoder.layer_norm.weight"].shape[0]
+    head = {"lm_head.weight": torch.zeros(33, width), "lm_head.bias": torch.zeros(33)}
+    return {**renamed, "wav2vec2.masked_spec_embed": torch.zeros(width), **head}
+
+
 def official_config(row: ModelRow, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The official ``config.json`` of a transformer that diffusers builds with ``config``."""
+    """The official ``config.json`` of a transformer that is built here with ``config``."""
+    if row.family == "s2v":
+        told = {key: value for key, value in config.items() if key != "text_dim"}
+        return {"_class_name": "WanModel_S2V", "_diffusers_version": "0.33.0", **told}
     return {
         "_class_name": "WanAnimateModel" if row.family == "animate" else "WanModel",
         "_diffusers_version": "0.33.0",
@@ -167,6 +187,23 @@ def official_config(row: ModelRow, config: Mapping[str, Any]) -> dict[str, Any]:
         "out_dim": config["out_channels"],
         **{key: config[key] for key in ("eps", "ffn_dim", "freq_dim", "num_layers")},
     }
+
+
+_WAVES = {
+    "do_normalize": True, "feature_extractor_type": "Wav2Vec2FeatureExtractor", "feature_size": 1,
+    "padding_side": "right", "padding_value": 0.0, "return_attention_mask": True, "sampling_rate": 16000,
+}  # fmt: skip
+
+
+def _write_audio(tensors: Tensors, folder: Path, config: Mapping[str, Any]) -> None:
+    """As transformers wrote it, training's settings and all."""
+    folder.mkdir(exist_ok=True)
+    trained = {"layerdrop": 0.05, "mask_time_prob": 0.05, "apply_spec_augment": True, "hidden_dropout": 0.05}
+    told = {"architectures": ["Wav2Vec2ForCTC"], "model_type": "wav2vec2", **config, **trained}
+    for name, content in (("config.json", told), ("preprocessor_config.json", _WAVES)):
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(whole, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 _LOOSE: Mapping[PartName, str] = {
@@ -187,6 +224,9 @@ def write_part(
 ) -> None:
     """Write one network where the official code looks for it."""
     tensors = official(row.parts[part].cls, network.state_dict())
+    if part == "audio_encoder":
+        _write_audio(tensors, root / AUDIO, config)
+        return
     if not part.startswith("transformer"):
         vae = "Wan2.2_VAE.pth" if row.family == "ti2v" else "Wan2.1_VAE.pth"
         torch.save(tensors, root / _LOOSE.get(part, vae))

@@ -316,3 +316,40 @@ def test_seconds_left_count_the_segments_to_come(tmp_path: Path) -> None:
     studio.now += 5
     studio.say(wm.StageBegan(job.job_id, "denoise", 20))
     assert job.eta_s(studio.now) == pytest.approx(25 / 75 * 225)
+
+
+# ---- weights that are read --------------------------------------------------------------------------
+
+GIB = 2**30
+
+
+def test_weights_that_are_read_are_a_stage_within_a_stage(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(wm.StageBegan(job.job_id, "denoise", 4))
+    rig.now += 1
+    rig.say(wm.Reading(job.job_id, "transformer", 0, 28 * GIB))
+    rig.now += 10
+    rig.say(wm.Reading(job.job_id, "transformer", 7 * GIB, 28 * GIB))
+    seen = job.update(0, rig.now).progress
+    assert (seen.stage, seen.step, seen.steps) == ("load transformer", 7 * 1024, 28 * 1024)
+    assert (seen.unit, seen.rate, seen.eta_s) == ("MiB", 716.8, None)
+    rig.now += 30
+    rig.say(wm.Reading(job.job_id, "transformer", 28 * GIB, 28 * GIB))
+    assert job.update(0, rig.now).progress.stage == "denoise"
+    rig.now += 1
+    rig.say(wm.StepMade(job.job_id, 1, 4))
+    assert job.update(0, rig.now).progress.eta_s == pytest.approx(2 * 3), "the wait for weights is no step's"
+    rig.say(wm.StageBegan(job.job_id, "decode", 0))
+    assert (job.timings["load"], job.timings["denoise"]) == (40.0, 2.0)
+
+
+def test_a_last_report_that_is_lost_does_no_harm(rig: Rig) -> None:
+    job = rig.begin()
+    rig.say(wm.StageBegan(job.job_id, "denoise", 2), wm.Reading(job.job_id, "transformer", 5, 9))
+    rig.now += 3
+    rig.say(wm.StepMade(job.job_id, 1, 2))
+    assert (job.update(0, rig.now).progress.stage, job.timings["load"]) == ("denoise", 3.0)
+    rig.say(wm.Reading(job.job_id, "transformer 2", 5, 9), wm.Reading(job.job_id, "vae", 1, 9))
+    assert job.update(0, rig.now).progress.stage == "load vae"
+    rig.say(wm.RunEnded(job.job_id, "failed", "no"))
+    assert job.update(0, rig.now).progress.stage == ""

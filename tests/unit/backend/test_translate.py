@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from backend.headers import check_images
-from backend.translate import LazyMaps, load_array, load_image, to_request
+from backend.translate import LazyMaps, load_array, load_image, load_sound, to_request
 from protocol import specs
 from protocol.assets import AssetFolder
 from protocol.errors import InvalidJob
@@ -33,6 +33,19 @@ def picture(folder: AssetFolder, pixels: np.ndarray[Any, Any], width: int = 64, 
     swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
     _, data = cv2.imencode(".png", cv2.cvtColor(pixels, swap[pixels.shape[2]]))
     return specs.ImageRef(folder.add(data.tobytes()), width, height)
+
+
+def test_a_sound_is_its_asset_s_own_file(folder: AssetFolder) -> None:
+    asset = folder.add(b"RIFF")
+    spec = specs.JobSpec(
+        "s2v", 64, 64, 4, 16.0, sound=specs.SoundRef(asset, "a\nline.wav", 1.5), talk=specs.Talk(True, follow_pose=True)
+    )
+    request = to_request(folder, spec)
+    assert request.sound == requests.Sound(folder.path(asset.id), 1.5, "a line.wav")
+    assert request.talk == requests.TalkSettings(start_from_reference=True, follow_pose=True)
+    assert load_sound(folder, specs.SoundRef(asset)).name == "the sound"
+    with pytest.raises(InvalidJob, match="the sound cannot be read: asset 000000000000 is not here"):
+        load_sound(folder, specs.SoundRef(specs.AssetRef("0" * 64, 4)))
 
 
 def test_a_whole_pack_comes_through(folder: AssetFolder) -> None:

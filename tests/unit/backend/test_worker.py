@@ -15,10 +15,11 @@ import zmq
 
 from backend import worker_messages as wm
 from backend.supervisor import bound_endpoint
-from backend.worker import Worker, card_broken, explain, free_card, out_of_memory, use_card
+from backend.worker import Readings, Worker, card_broken, explain, free_card, out_of_memory, use_card
 from protocol.errors import JobFailed
 from protocol.specs import JobSpec, Output
 from wan_models.engine import RequestRefused
+from wan_models.events import WeightsRead
 
 WAIT_MS = 20_000
 
@@ -68,6 +69,31 @@ def test_everything_is_said_in_order(boss: Boss) -> None:
     frames = boss.until(wm.FrameMade)
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert [bool(frame.note) for frame in frames] == [False, True, False]
+
+
+def test_what_is_read_is_said_while_the_engine_is_silent(boss: Boss, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    boss.run(1, weights_mib=8, wait_for=str(gate))
+    (said,) = boss.until(wm.Reading)
+    assert (said.what, said.done, said.total) == ("test weights", 4 << 20, 8 << 20)
+    gate.touch()
+    assert boss.until(wm.RunEnded)[0].outcome == "finished"
+
+
+def test_few_of_many_reports_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first and the last of each network, and five a second between them."""
+    now = [0.0]
+    monkeypatch.setattr("backend.worker.time", SimpleNamespace(monotonic=lambda: now[0]))
+    said: list[Any] = []
+    readings = Readings("job", said.append)
+    for what in ("transformer", "vae"):
+        for done in range(1001):
+            readings(WeightsRead(what, done, 1000))
+            now[0] += 1 / 1024  # exact, so that 0.2 s are 205 of them
+    whole = [0, 205, 410, 615, 820, 1000]
+    assert [(each.what, each.done) for each in said] == [
+        (what, done) for what in ("transformer", "vae") for done in whole
+    ]
 
 
 def test_a_cancel_costs_no_frame_more(boss: Boss, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from wan_models.engine import RequestRefused
-from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned
+from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
 from wan_models.memory.plan import Plan
 from wan_models.options import Options
 from wan_models.pipelines import clip
@@ -158,6 +158,25 @@ class _count:  # noqa: N801 - used as a function
     def __call__(self) -> bool:
         self.calls += 1
         return self.calls > self._after
+
+
+def test_what_is_read_is_reported_while_the_engine_is_silent(folder: Path) -> None:
+    engine = WanEngine(Options(folders=(folder,)))
+    said: list[WeightsRead] = []
+
+    def report(event: Event) -> None:
+        assert isinstance(event, WeightsRead)
+        said.append(event)
+
+    engine.report = report
+    list(engine.generate(replace(TI2V, prompt="a word unheard of"), _never))
+    engine.close()
+    assert list(dict.fromkeys(each.what for each in said)) == ["text encoder", "vae", "transformer"]
+    for what in ("text encoder", "vae", "transformer"):
+        mine = [each for each in said if each.what == what]
+        assert [each.done for each in mine] == sorted(each.done for each in mine)
+        assert (mine[0].done, mine[-1].done) == (0, mine[0].total)
+        assert all(each.done < each.total for each in mine[:-1])
 
 
 def test_cancelled_between_chunks_no_more_are_decoded(engine: WanEngine) -> None:

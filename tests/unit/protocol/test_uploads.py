@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from protocol import codec, limits
@@ -21,7 +23,7 @@ from protocol.events import (
     Submitted,
     UploadProgress,
 )
-from protocol.specs import JobSpec
+from protocol.specs import AssetRef, JobSpec, SoundRef
 from tests.unit.protocol.talk import JOB, OTHER, Memory, Talk, spec_of
 
 
@@ -187,3 +189,32 @@ def test_an_impossible_job_is_refused_at_once() -> None:
     talk = Talk()
     with pytest.raises(InvalidJob, match="width is wrong"):
         talk.session.submit(JOB, JobSpec(task="t2v", width=1, height=64, frames=1, fps=1.0), Memory())
+
+
+SPOKEN = msgspec.structs.replace(spec_of(b"picture"), task="s2v", sound=SoundRef(AssetRef(asset_id(b"wave"), 4)))
+
+
+def test_a_backend_that_would_skip_the_sound_gets_no_job_with_one() -> None:
+    """Before anything is uploaded; jobs without a sound go on, and a backend that was updated takes both."""
+    talk = Talk()
+    talk.connect(minor=1)
+    talk.session.submit(JOB, SPOKEN, Memory(b"picture", b"wave"))
+    talk.session.submit(OTHER, spec_of(b"picture"), Memory(b"picture"))
+    assert [each.assets for each in talk.said() if isinstance(each, m.HaveAssets)] == [(SPOKEN.image.asset,)]
+    (failed,) = (each for each in talk.events() if isinstance(each, RequestFailed))
+    assert (failed.job_id, type(failed.error)) == (JOB, InvalidJob)
+    assert str(failed.error) == (
+        "the backend speaks protocol 1.1, which knows no sound: update the backend to one that speaks 1.2"
+    )
+    newer = Talk()
+    newer.connect(minor=2)
+    newer.session.submit(JOB, SPOKEN, Memory(b"picture", b"wave"))
+    assert [len(each.assets) for each in newer.said() if isinstance(each, m.HaveAssets)] == [2]
+
+
+def test_what_a_newer_client_sends_without_sound_is_what_an_older_backend_took() -> None:
+    """But for two fields, which it skips."""
+    new = msgspec.to_builtins(spec_of(b"picture"))
+    assert (new.pop("sound"), new.pop("talk")) == (None, {"start_from_reference": False, "follow_pose": False})
+    golden = Path(__file__).parents[2] / "golden" / "submit_job.max.1.1.bin"
+    assert set(new) == set(msgspec.msgpack.decode(golden.read_bytes())["spec"])

@@ -23,6 +23,8 @@ from protocol.specs import (
     Lora,
     Reference,
     Sampler,
+    SoundRef,
+    Talk,
 )
 from protocol.validation import parse_spec, validate
 
@@ -46,6 +48,7 @@ TRACK = CharacterTrack(
     reference=REFERENCE,
     face=(array("u1", 512, 512, 3, nbytes=2000, codec="delta"),) * T,
 )
+SOUND = SoundRef(AssetRef("2" * 64, 32044), "line.wav", 1.5)
 PACK = DrivePack(
     W,
     H,
@@ -91,6 +94,10 @@ GOOD = [
     spec("flf2v", last_image=PICTURE),
     pack(characters=(TRACK, msgspec.structs.replace(TRACK, index=8)), camera=None, clay=()),
     reference(source="none", body=None),
+    spec("s2v", None, image=PICTURE, sound=SOUND),
+    spec("s2v", sound=SOUND, talk=Talk(start_from_reference=True, follow_pose=True)),
+    spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES))),
+    spec(talk=Talk(follow_pose=True)),
 ]
 
 
@@ -127,6 +134,22 @@ BAD = [
     (spec(plan="magic"), "the job's plan is wrong: 'magic' is not one of the values allowed"),
     (spec(animate=Animate(overlap=3)), "the job's animate.overlap is wrong: 3 is not one of the values allowed"),  # type: ignore[arg-type]
     (spec(sampler=Sampler(preset="slow")), "the job's sampler.preset is wrong: 'slow' is not"),  # type: ignore[arg-type]
+    (spec("s2v"), "the task s2v needs the sound that drives it: give sound"),
+    (spec("s2v", None, sound=SOUND), "the task s2v needs the picture of the person"),
+    (spec("t2v", None, sound=SOUND), "the job has a sound, which the task t2v does not hear"),
+    (spec("s2v", sound=SoundRef(SOUND.asset, start=math.nan)), "the job's sound.start is wrong: expected float"),
+    (spec("s2v", sound=SoundRef(SOUND.asset, start=math.inf)), "the job's sound.start is wrong: expected float"),
+    (spec("s2v", sound=SoundRef(SOUND.asset, start=-0.1)), "the job's sound.start is wrong: expected float >= 0.0"),
+    (spec("s2v", sound=SoundRef(SOUND.asset, "x" * 201)), "the job's sound.name is wrong"),
+    (spec("s2v", sound=SoundRef(AssetRef("2" * 64, 0))), "the job's sound has 0 bytes, 1 to"),
+    (
+        spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES + 1))),
+        "are allowed: send the part that is heard",
+    ),
+    (
+        spec("s2v", None, image=PICTURE, sound=SOUND, talk=Talk(follow_pose=True)),
+        "talk.follow_pose needs a character in a drive pack",
+    ),
     (pack(characters=()), "the task animate needs a character"),
     (pack(width=128), "the drive pack's width is 128 but the job's is 96"),
     (pack(frames=6), "the drive pack's frames is 6 but the job's is 5"),

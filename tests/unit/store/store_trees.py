@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from wan_models.rows import ModelRow
-from wan_models.store.layouts import channels_in
+from wan_models.store.layouts import AUDIO, channels_in
 
 
 def write_safetensors(path: Path, shapes: Mapping[str, tuple[int, ...]], cut: int = 0) -> Path:
@@ -33,6 +33,8 @@ def transformer_shapes(row: ModelRow) -> dict[str, tuple[int, ...]]:
         shapes["img_emb.proj.0.weight"] = (4,)
     if row.family == "animate":
         shapes["motion_encoder.dec.direction.weight"] = (4, 2)
+    if row.family == "s2v":
+        shapes["casual_audio_encoder.weights"] = (1, 25, 1, 1)
     return shapes
 
 
@@ -79,9 +81,18 @@ def write_original(folder: Path, row: ModelRow) -> Path:
         names.append("models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
     for name in names:
         (folder / name).write_bytes(name.encode())
+    if "audio_encoder" in row.parts:
+        write_safetensors(folder / AUDIO / "model.safetensors", {"wav2vec2.encoder.layer_norm.weight": (2,)})
+        for name in ("config.json", "preprocessor_config.json"):
+            (folder / AUDIO / name).write_text(f'{{"told": "{name}"}}')
     (folder / "google" / "umt5-xxl").mkdir(parents=True)
     (folder / "google" / "umt5-xxl" / "spiece.model").write_bytes(b"x")
     return folder
+
+
+def write_released(folder: Path, row: ModelRow) -> Path:
+    """In the layout of the repository that is pulled."""
+    return write_diffusers(folder, row) if row.repo else write_original(folder, row)
 
 
 def write_comfy(models: Path, names: Mapping[str, str], row: ModelRow) -> Path:

@@ -10,7 +10,7 @@ from store_trees import write_safetensors
 from wan_models.models import MODELS
 from wan_models.options import Options
 from wan_models.store import ModelMissing, find_lora
-from wan_models.store.catalogue import LORAS, item, items
+from wan_models.store.catalogue import LORAS, in_original_layout, item, items
 
 T2V = item("wan2.2-t2v-a14b")
 
@@ -27,7 +27,7 @@ def listing(row_name: str, extra: tuple[str, ...] = ()) -> list[str]:
     return [*paths, *extra]
 
 
-@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", [row for row in MODELS if row.repo], ids=lambda row: row.name)
 def test_only_what_is_needed(row: object) -> None:
     name = str(getattr(row, "name", ""))
     extra = ("vae/diffusion_pytorch_model.bin", "vae/diffusion_pytorch_model.fp16.safetensors", "vae/model.onnx")
@@ -36,6 +36,26 @@ def test_only_what_is_needed(row: object) -> None:
     assert set(listing(name)) - set(wanted) == {"README.md", ".gitattributes", "assets/logo.png",
                                                "examples/i2v_input.JPG"}  # fmt: skip
     assert not set(wanted) & set(extra)
+
+
+def test_s2v_comes_in_the_layout_that_there_is() -> None:
+    told = item("wan2.2-s2v-14b")
+    assert (told.repo, told.original) == ("Wan-AI/Wan2.2-S2V-14B", True)
+    assert in_original_layout(told) == told
+    audio = "wav2vec2-large-xlsr-53-english"
+    needed = ["config.json", "diffusion_pytorch_model.safetensors.index.json", "models_t5_umt5-xxl-enc-bf16.pth"]
+    needed += [f"diffusion_pytorch_model-0000{n}-of-00004.safetensors" for n in (1, 2, 3, 4)]
+    needed += ["google/umt5-xxl/tokenizer.json", "Wan2.1_VAE.pth"]
+    needed += [f"{audio}/{name}" for name in ("config.json", "preprocessor_config.json", "model.safetensors")]
+    others = ["README.md", "configuration.json", "assets/logo.png", f"{audio}/language_model/lm.binary"]
+    others += [f"{audio}/{name}" for name in ("flax_model.msgpack", "pytorch_model.bin", "vocab.json")]
+    assert set(told.wanted([*others, *needed])) == set(needed)
+    pickled = [path.replace("/model.safetensors", "/pytorch_model.bin") for path in needed]
+    assert set(told.wanted(pickled)) == set(pickled)
+    with pytest.raises(ModelMissing, match=rf"has no {audio}/\*.safetensors any more"):
+        told.wanted([path for path in needed if "/model.safetensors" not in path])
+    with pytest.raises(ModelMissing, match=rf"has no {audio}/config.json any more"):
+        told.wanted([path for path in needed if path != f"{audio}/config.json"])
 
 
 def test_a_variant_where_there_is_nothing_else() -> None:

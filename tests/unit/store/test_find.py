@@ -12,6 +12,7 @@ from store_trees import (
     write_comfy,
     write_diffusers,
     write_original,
+    write_released,
     write_safetensors,
     write_sharded,
 )
@@ -25,8 +26,9 @@ from wan_models.store import ModelMissing, find, installed
 from wan_models.store.shards import variant_of
 
 ORIGINALS = [row for row in MODELS if row.original_repo]
+IN_DIFFUSERS = [row for row in MODELS if row.repo]
 T2V, I2V, TI2V = (model_row(name) for name in ("wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b"))
-ANIMATE = model_row("wan2.2-animate-14b")
+ANIMATE, S2V = model_row("wan2.2-animate-14b"), model_row("wan2.2-s2v-14b")
 
 
 def into_cache(home: Path, repo: str, revision: str = "a" * 40) -> Path:
@@ -49,7 +51,7 @@ def test_nothing_there(row: ModelRow, home: Path) -> None:
     assert installed(row, Options(random_weights=True)) == ""
 
 
-@pytest.mark.parametrize("row", MODELS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", IN_DIFFUSERS, ids=lambda row: row.name)
 def test_diffusers_layout_by_name_and_in_the_cache(row: ModelRow, home: Path) -> None:
     write_diffusers(home / "mine" / row.name, row)
     found = find(row, Options(folders=(home / "mine",)))
@@ -81,7 +83,7 @@ def test_original_layout(row: ModelRow, home: Path) -> None:
 
 def test_folders_by_any_name_are_told_apart(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, row in enumerate(MODELS):
-        write_diffusers(home / "mine" / (f"{number} distilled" if row.extras.get("distilled") else str(number)), row)
+        write_released(home / "mine" / (f"{number} distilled" if row.extras.get("distilled") else str(number)), row)
     monkeypatch.setenv("WANSTAGE_MODELS", os.pathsep.join([str(home / "nowhere"), str(home / "mine")]))
     for number, row in enumerate(MODELS):
         assert find(row, Options()).root.name.split()[0] == str(number)
@@ -171,6 +173,29 @@ def test_original_misses_a_file(home: Path) -> None:
     assert "another model" in installed(ANIMATE, Options(folders=(home,)))
 
 
+def test_s2v_with_its_audio_encoder(home: Path) -> None:
+    folder = write_original(into_cache(home, S2V.original_repo), S2V)
+    found = find(S2V, Options())
+    audio = folder / "wav2vec2-large-xlsr-53-english"
+    assert (found.layout, found.root) == ("original", folder)
+    assert found.files["audio_encoder"] == (audio / "model.safetensors",)
+    (audio / "config.json").unlink()
+    assert f"{audio / 'config.json'} is missing" in installed(S2V, Options())
+    (audio / "config.json").write_text("{}")
+    (audio / "model.safetensors").rename(audio / "pytorch_model.bin")
+    assert find(S2V, Options()).files["audio_encoder"] == (audio / "pytorch_model.bin",)
+    (audio / "pytorch_model.bin").unlink()
+    assert f"{audio} has no weights" in installed(S2V, Options())
+    assert "run 'wanstage models pull wan2.2-s2v-14b'" in installed(S2V, Options())
+
+
+def test_a_folder_in_diffusers_layout_is_not_the_released_s2v(home: Path) -> None:
+    write_diffusers(home / "mine" / "x", S2V)  # other people's, with other names of tensors
+    assert "there are no weights" in installed(S2V, Options(folders=(home / "mine",)))
+    write_diffusers(home / "mine" / S2V.name, S2V)
+    assert "is not whole" in installed(S2V, Options(folders=(home / "mine",)))
+
+
 def test_another_model_under_this_name(home: Path) -> None:
     write_diffusers(home / ANIMATE.name, T2V)
     assert "another model: its transformer is a WanTransformer3DModel" in installed(ANIMATE, Options(folders=(home,)))
@@ -235,6 +260,31 @@ def test_comfy_tree_5b_and_animate_with_folders_of_ones_own(home: Path) -> None:
     (models / "text_encoders" / "umt5-xxl").mkdir(parents=True)
     (models / "text_encoders" / "umt5-xxl" / "tokenizer.json").write_text("{}")
     assert find(ANIMATE, options).tokenizer == models / "text_encoders" / "umt5-xxl"
+
+
+def test_comfy_tree_s2v(home: Path) -> None:
+    names = {
+        "diffusion_models/wan2.2_s2v_14B_fp8_scaled.safetensors": "transformer",
+        "text_encoders/umt5_xxl_fp8_e4m3fn_scaled.safetensors": "text_encoder",
+        "vae/wan_2.1_vae.safetensors": "vae",
+        "audio_encoders/wav2vec2_large_english_fp16.safetensors": "audio_encoder",
+        "audio_encoders/chinese-wav2vec2-base.safetensors": "another one",
+        "loras/wan2.2_s2v_lora.safetensors": "lora",
+    }
+    models = write_comfy(home / "ComfyUI" / "models", names, S2V)
+    write_safetensors(
+        models / "diffusion_models" / "wan22_s2v_module_bf16.safetensors", {"casual_audio_encoder.x": (9,)}
+    )
+    options = Options(folders=(home / "ComfyUI",))
+    found = find(S2V, options)
+    assert {part: paths[0].name for part, paths in found.files.items()} == {
+        part: Path(name).name for name, part in names.items() if part in S2V.parts
+    }
+    for other in (T2V, TI2V, ANIMATE):
+        assert "no weights" in installed(other, options)
+    (models / "audio_encoders" / "wav2vec2_large_english_fp16.safetensors").unlink()
+    hint = f"{models / 'audio_encoders'} has no wav2vec2_large_english_fp16.safetensors"
+    assert hint in installed(S2V, options)
 
 
 def test_comfy_tree_misses_parts(home: Path) -> None:

@@ -307,6 +307,26 @@ def test_the_original_layout(name: HubName, hub: FakeHub, home: Path, capsys: py
     assert "exists in one layout only" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", HUBS)
+def test_s2v_comes_without_naming_its_layout(name: HubName, hub: FakeHub, home: Path) -> None:
+    row = model_row("wan2.2-s2v-14b")
+    made = write_original(home / "made", row)
+    files = {path.relative_to(made).as_posix(): path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    shutil.rmtree(made)
+    copies = {
+        f"wav2vec2-large-xlsr-53-english/{name}": bytes(9) for name in ("flax_model.msgpack", "pytorch_model.bin")
+    }
+    hub.repos[row.original_repo] = {**files, **copies, "config.json": b"{}", "README.md": b"x"}
+    assert main(["models", "pull", row.name, "--hub", name]) == 0
+    assert set(hub.fetched()) == {*files, "config.json"}
+    found = find(row, Options())
+    assert found.layout == "original"
+    assert all(check.sure and not check.problem for check in verify(item(row.name), Options(), Watcher()))
+    assert remove(item(row.name)) == sum(map(len, files.values())) + 2
+    with pytest.raises(ModelMissing, match="there are no weights"):
+        find(row, Options())
+
+
 def test_an_interrupted_pull_keeps_what_has_come(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 256)
 

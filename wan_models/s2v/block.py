@@ -1,0 +1,98 @@
+"""One of the network's transformer blocks, and its head.
+
+As Wan's, with two modulations: of the clip's own tokens, at the step's timestep, and of those that stand still
+(reference and motion), at timestep 0. (Wan-Video/Wan2.2, ``WanS2VAttentionBlock`` and ``Head_S2V``.)
+The hidden state has the network's precision, as in diffusers' Wan; what is added to it is computed in float32.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers.models.normalization import FP32LayerNorm
+from torch import Tensor, nn
+
+from .attention import S2VAttention
+from .tokens import in_place, modulated, parts
+from .wide import WideLinear
+
+
+class WanS2VBlock(nn.Module):
+    """Self-attention of all tokens, cross-attention to the words, feed-forward."""
+
+    def __init__(self, dim: int, ffn_dim: int, heads: int, eps: float) -> None:
+        super().__init__()
+        self.norm1 = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.self_attn = S2VAttention(dim, heads, eps)
+        self.norm3 = FP32LayerNorm(dim, eps)
+        self.cross_attn = S2VAttention(dim, heads, eps)
+        self.norm2 = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.ffn = nn.Sequential(nn.Linear(dim, ffn_dim), nn.GELU("tanh"), nn.Linear(ffn_dim, dim))
+        self.modulation = nn.Parameter(torch.randn(1, 6, dim) / dim**0.5)
+
+    def forward(self, hidden: Tensor, words: Tensor, temb: Tensor, rotary: Tensor, own: int) -> Tensor:
+        """hidden (b, l, dim), changed in place where that may be; words (b, m, dim); temb (b, 2, 6, dim) float32: of
+        the first ``own`` tokens and of the others; rotary: ``positions.tables``.
+        """
+        table = self.modulation.float() + temb.float()
+        if in_place():
+            self._in_parts(hidden, words, table, rotary, own)
+            return hidden
+        return self._at_once(hidden, words, table, rotary, own)
+
+    def _at_once(self, hidden: Tensor, words: Tensor, table: Tensor, rotary: Tensor, own: int) -> Tensor:
+        dtype = hidden.dtype
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = _laid(table, own, hidden.shape[1]).unbind(2)
+        seen = modulated(self.norm1(hidden.float()), scale, shift, dtype)
+        hidden = (hidden + self.self_attn(seen, rotary=rotary) * gate).to(dtype)
+        hidden = hidden + self.cross_attn(self.norm3(hidden), words)
+        seen = modulated(self.norm2(hidden.float()), ffn_scale, ffn_shift, dtype)
+        changed: Tensor = hidden + self.ffn(seen) * ffn_gate
+        return changed.to(dtype)
+
+    def _in_parts(self, hidden: Tensor, words: Tensor, table: Tensor, rotary: Tensor, own: int) -> None:
+        length, dtype = hidden.shape[1], hidden.dtype
+        rows = [(part, 0) for part in parts(0, own)] + [(part, 1) for part in parts(own, length)]
+        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = table[:, :, None].unbind(3)  # (b, 2, 1, dim) each
+        seen = torch.empty_like(hidden)
+        for part, row in rows:
+            seen[:, part] = modulated(self.norm1(hidden[:, part].float()), scale[:, row], shift[:, row], dtype)
+        query = self.self_attn.queries(seen, rotary)
+        key, value = self.self_attn.keys_values(seen, rotary)
+        del seen
+        mixed = self.self_attn.mix(query, key, value)
+        del query, key, value
+        for part, row in rows:
+            hidden[:, part].add_(self.self_attn.o(mixed[:, part]) * gate[:, row])
+        del mixed
+        key, value = self.cross_attn.keys_values(words)
+        for part, row in rows:
+            piece = hidden[:, part]
+            query = self.cross_attn.queries(self.norm3(piece))
+            piece.add_(self.cross_attn.o(self.cross_attn.mix(query, key, value)))
+            seen = modulated(self.norm2(piece.float()), ffn_scale[:, row], ffn_shift[:, row], dtype)
+            piece.add_(self.ffn(seen) * ffn_gate[:, row])
+
+
+class Head(nn.Module):
+    """From hidden states to patches of the prediction, in float32."""
+
+    def __init__(self, dim: int, out: int, eps: float) -> None:
+        super().__init__()
+        self.norm = FP32LayerNorm(dim, eps, elementwise_affine=False)
+        self.head = WideLinear(dim, out)
+        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+    def forward(self, hidden: Tensor, time: Tensor) -> Tensor:
+        """hidden (b, l, dim), time (b, dim) float32 -> (b, l, out) float32."""
+        shift, scale = (self.modulation.float() + time[:, None]).chunk(2, dim=1)
+        patches = []
+        for part in parts(0, hidden.shape[1]):
+            seen = modulated(self.norm(hidden[:, part].float()), scale, shift, torch.float32)
+            patches.append(self.head(seen))
+        return torch.cat(patches, dim=1)
+
+
+def _laid(table: Tensor, own: int, length: int) -> Tensor:
+    """A row for each token: (b, 2, 6, dim) -> (b, length, 6, dim)."""
+    first, second = table[:, :1], table[:, 1:]
+    return torch.cat([first.expand(-1, own, -1, -1), second.expand(-1, length - own, -1, -1)], dim=1)
