@@ -53,8 +53,9 @@ class Fixed:
 
 
 def place_whole(module: nn.Module, tensors: Tensors, target: Target, *, stays: bool) -> Placed:
-    """A small network (VAE, CLIP, audio encoder): in pinned memory, so that it comes to the card in hundredths of a second, and leaves
-    it without a copy back; or on the card for good, if it ``stays`` and nothing must leave the card for another.
+    """A small network (VAE, CLIP, audio encoder): in pinned memory, so that it comes to the card in hundredths of a
+    second, and leaves it without a copy back; or on the card for good, if it ``stays`` and nothing must leave the card
+    for another.
     """
     if stays and target.plan.together and target.device.type == "cuda":
         return _fixed(module, tensors, target)
