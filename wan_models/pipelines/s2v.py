@@ -170,7 +170,9 @@ def _denoised(job: _Job, clip: Clip, told: _Told) -> Denoising:
         )
 
     start = noise(tuple(told.pose.shape), job.request.seed + clip.number, job.parts.device)
-    job.parts.vae.load((*start.shape[:2], start.shape[2] + 1, *start.shape[3:]))
+    before = told.picture if told.motion is None else told.motion
+    frames = before.shape[2] + start.shape[2]
+    job.parts.vae.load((*start.shape[:2], frames, *start.shape[3:]))  # else the first frame would wait for it
     yield StageStarted(f"denoise{job.name(clip)}", job.settings.steps)
     # Previews count a first latent frame of one frame; here all have four.
     previews = Previews(first=clip.first - clip.skip + STRIDE, last=job.request.frames - 1)
