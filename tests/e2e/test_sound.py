@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from protocol.messages import TERMINAL
 from protocol.specs import AssetRef, JobSpec, Output, SoundRef, Talk
 from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import picture
+from tests.e2e.speech import SENTENCE, lengths, sound_file
 from tests.e2e.test_cli import wanstage
 from tests.e2e.test_draft import libraries
 from tests.unit.sound.making import clicks, onsets, write_sound
@@ -31,7 +31,6 @@ from wan_models.requests import Sound
 from wan_models.sound import envelope, read_wave
 from wan_models.testing import TestEngine
 
-SENTENCE = Path(__file__).parents[1] / "fixtures" / "speech" / "sentence.flac"  # 5.3 s
 FRAMES = 85  # of them at 16 a second
 PERSON = np.full((64, 64, 3), 120, np.uint8)
 SPEC = {"task": "s2v", "engine": "test", "model": "test", "width": 64, "height": 64, "fps": 16}
@@ -59,28 +58,6 @@ def written(folder: Path, **changes: Any) -> tuple[Path, Path]:
     spec.write_text(json.dumps({**SPEC, **changes}))
     cv2.imwrite(str(person), PERSON)
     return spec, person
-
-
-def sound_file(path: Path, seconds: float, level: float = 0.5) -> Path:
-    """A tone as 16-bit WAV; level 0 is silence."""
-    tone = np.sin(np.arange(round(16000 * seconds)) * 0.2) * level * 32767
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(tone.astype("<i2").tobytes())
-    return path
-
-
-def lengths(movie: Path) -> tuple[int, float, float]:
-    """Frames, and seconds of picture and of sound."""
-    with av.open(str(movie)) as opened:
-        (pictures,), (sounds,) = opened.streams.video, opened.streams.audio
-        count = sum(1 for _ in opened.decode(pictures))
-        assert pictures.average_rate is not None
-        assert sounds.duration is not None
-        assert sounds.time_base is not None
-        return count, count / float(pictures.average_rate), float(sounds.duration * sounds.time_base)
 
 
 def silent(movie: Path) -> bool:
