@@ -245,6 +245,11 @@ def test_what_is_no_sound_for_a_shot_is_told_in_one_sentence(seen: Seen, served:
     assert not [name for name in ("torch", "cv2", "numpy", "libav") if name in server], "it only moves bytes"
 
 
+def test_a_shot_of_one_frame_hears_enough(seen: Seen, tmp_path: Path) -> None:
+    tone = add(seen, sound_file(tmp_path / "tone.wav", 1.0))
+    assert len(seen.wait_frames(seen.submit(job(seen, tone, frames=1)), 1)) == 1
+
+
 def test_the_shot_goes_on_behind_the_sound(seen: Seen, tmp_path: Path) -> None:
     mine = seen.submit(job(seen, add(seen, sound_file(tmp_path / "tone.wav", 0.25)), frames=8))
     blue = [frame[2] for frame in seen.wait_frames(mine, 8)]
