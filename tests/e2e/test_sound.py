@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from backend.cli import EXIT_REFUSED, main
 from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
@@ -160,7 +161,10 @@ def test_a_movie_that_is_made_later_has_the_sound(served: Served, tmp_path: Path
     assert np.array_equal(*same), "the start is the job's own"
 
 
-def test_wrong_use_is_one_sentence_and_sends_nothing(served: Served, tmp_path: Path) -> None:
+def test_wrong_use_is_one_sentence_and_asks_no_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANSTAGE_CONNECTION", str(tmp_path / "none.json"))
     spec, person = written(tmp_path)
     quiet = sound_file(tmp_path / "quiet.wav", 2.0, 0.0)
     for told, part in (
@@ -174,14 +178,13 @@ def test_wrong_use_is_one_sentence_and_sends_nothing(served: Served, tmp_path: P
         (("--sound", SENTENCE, "--movie"), "give --out DIR, or the movie a name"),
         ((), "the job is wrong: frames is missing"),
     ):
-        status, _, text = wanstage("submit", spec, "--image", person, *told, served=served)
-        assert status == 4, text
-        assert part in " ".join(text.split())
-        assert "Traceback" not in text
-        assert "KiB" not in text
-    status, _, text = wanstage("submit", spec, "--movie", "here.avi", served=served)
-    assert status == 2
-    assert "is no name of a movie" in text
+        assert main(["submit", str(spec), "--image", str(person), *map(str, told)]) == EXIT_REFUSED
+        text = capsys.readouterr().err
+        assert part in text
+        assert text.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["submit", str(spec), "--movie", "here.avi"])
+    assert "is no name of a movie" in capsys.readouterr().err
 
 
 # ---- the backend ------------------------------------------------------------------------------------

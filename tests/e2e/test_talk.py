@@ -80,7 +80,7 @@ def job(seen: Seen, sound: SoundRef | None, **fields: Any) -> JobSpec:
         "fps": 16.0,
         "model": MODEL,
         "image": picture(seen.folder, PERSON),
-        "sampler": Sampler(steps=2),
+        "sampler": Sampler(steps=1),
         "output": Output("raw"),
         **fields,
     }
