@@ -16,7 +16,6 @@ from .picture import check_picture, cover, given
 from .speech import RATE, listen
 from .talker import Moves, Swaying, Talker
 
-
 _HEARD_S = 0.2  # of the sound is heard even for a shot of one frame
 
 
