@@ -75,7 +75,8 @@ def test_steps_are_told_apart_by_clip_not_by_what_was_read_between() -> None:
     now = [0.0]
     clock = Clock(lambda: now[0])
     for stage, step, seconds in (
-        ("denoise 1 of 2", 0, 1.0), ("load transformer", 0, 7.0), ("denoise 1 of 2", 1, 2.0), ("denoise 1 of 2", 2, 2.0),
+        ("denoise 1 of 2", 0, 1.0), ("load transformer", 0, 7.0), ("denoise 1 of 2", 1, 2.0),
+        ("denoise 1 of 2", 2, 2.0),
         ("decode 1 of 2", 3, 4.0), ("denoise 2 of 2", 1, 3.0), ("denoise 2 of 2", 2, 3.0),
     ):  # fmt: skip
         clock.progress(stage, 0)
