@@ -21,7 +21,7 @@ _LIDS = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
-_BROWS = ((70, 63, 105, 66, 107), (336, 296, 334, 293, 300))
+_BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))  # their lower edges
 
 # Shares of the distance between the pupils (63 mm) in an adult's face, from the means of Farkas, "Anthropometry of
 # the Head and Face" (1994): pupils to the line of the lips 68 mm, width of the mouth 51 mm, and so on.
@@ -42,7 +42,8 @@ class Face:
     """``right`` and ``down`` are unit vectors of the face in the picture. ``seam`` (n,2): where the lips part, left to
     right (the lower lip's edge where the mouth is open in the picture by ``gap`` pixels); ``upper_lip``,
     ``lower_lip``: pixels along ``down`` from the seam's middle to the lips' outer edges. ``half_width``: middle to
-    cheek. ``eyes`` only where the lids are known. ``found``: how.
+    cheek. ``eyes`` and ``brows`` (their lower
+    edges, left to right) only where they are known. ``found``: how.
     """
 
     right: Floats

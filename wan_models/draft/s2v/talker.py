@@ -18,6 +18,7 @@ from .fields import (
     jaw_fields,
     pinned,
     relief,
+    smooth,
     torso_weight,
     width_field,
 )
@@ -58,6 +59,7 @@ class Talker:
         self._modes, self._jaws = _modes(face, self._grid)
         self._here = _pixels(self.box)
         self._part = self._mouth_part()
+        self._gap = face.gap / face.half_mouth
         self._smile = np.float32(np.clip(_relaxed(face), 0, 0.16))
         self._mouth = Mouth(picture, face, self._part)
         pairs = zip(face.eyes, face.brows, strict=True)
@@ -107,7 +109,7 @@ class Talker:
         face = self._face
         size, half = face.height, face.half_mouth
         wide = float(gestures.wide[index])
-        widest = max(_OPEN * half - 0.7 * face.gap, 0.3 * half)
+        widest = half * max(_OPEN - 0.7 * self._gap, 0.3 - 0.22 * float(smooth(0.3, 0.6, np.array(self._gap))))
         amounts = [
             size * gestures.aside[index],
             size * gestures.lower[index],
