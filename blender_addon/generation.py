@@ -186,8 +186,10 @@ def told(scene: bpy.types.Scene, task: str) -> Told:
         return Told(references(scene))
     if task != talking.TASK:
         return Told()
+    shot = scene.wanstage
+    people = references(scene) if shot.follow_pose and shot.person == "character" else {}
     sound, source = sound_of(scene)
-    return Told(sound=sound, person=person_of(scene), source=source)
+    return Told(people, sound, person_of(scene), source)
 
 
 def sound_of(scene: bpy.types.Scene) -> tuple[Any, dict[str, str]]:
