@@ -78,7 +78,7 @@ class Face:
     @property
     def height(self) -> float:
         """Pixels from the eyes to the chin."""
-        return float(max((self.chin - self.between) @ self.down, 1.0))
+        return max(float((self.chin - self.between) @ self.down), 1.0)
 
     def moved(self, scale: float, shift: Floats) -> Face:
         """The same face in a picture whose pixels are at ``scale`` times the old ones plus ``shift``."""
@@ -110,12 +110,13 @@ def from_landmarks(points: Floats) -> Face:
     upper[0] = lower[0] = (upper[0] + flat[_CORNERS[0]]) / 2  # the skin parts a little before the red does
     upper[-1] = lower[-1] = (upper[-1] + flat[_CORNERS[1]]) / 2
     gap = float(((lower - upper)[4:7] @ down).mean())
+    across = float(np.linalg.norm(upper[-1] - upper[0]))
     middle = lower[5]
     cheeks = points[list(_CHEEKS)]
     return Face(
         right,
         down,
-        lower if gap > 0.12 * float(np.linalg.norm(upper[-1] - upper[0])) / 2 else (upper + lower) / 2,
+        np.asarray(lower if gap > 0.06 * across else (upper + lower) / 2, np.float32),
         max(gap, 0.0),
         float((middle - flat[_OUTER_UPPER]) @ down),
         float((flat[_OUTER_LOWER] - middle) @ down),

@@ -7,8 +7,10 @@ A field says where a point of the picture goes. A frame needs where its pixels c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wan_models.draft.i2v.opencv import cv2
 
@@ -66,7 +68,7 @@ def grid_over(box: tuple[float, float, float, float], width: int, height: int, s
     return Grid((left, top, max(right, left + step), max(bottom, top + step)), step)
 
 
-def smooth(low: float, high: float, value: Floats) -> Floats:
+def smooth(low: float, high: float, value: NDArray[np.floating[Any]]) -> Floats:
     """0 below ``low``, 1 above ``high``, with no kink between (3t^2 - 2t^3)."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
@@ -99,7 +101,7 @@ def jaw_fields(face: Face, nodes: Floats) -> tuple[Floats, Floats]:
     nose = min(float((face.under_nose - face.mouth) @ face.down) / half, -0.4)
     side = max(face.half_width / half, 1.6)
     across = 1 - smooth(0.55 * side, 1.08 * side, np.abs(at.u))
-    below = 1 - smooth(1.02 * chin, 2.3 * chin, at.v)
+    below = 1 - smooth(1.02 * chin, 1.9 * chin, at.v)
     common = smooth(nose, 0.75 * chin, at.v) * across * below
     part = np.clip(1 - at.u * at.u, 0, 1) ** np.float32(0.75)
     lower_rest = (1 - smooth(nose, 0.75 * chin, np.maximum(at.v, 0))) * across * below
@@ -141,7 +143,7 @@ def torso_weight(face: Face, nodes: Floats) -> Floats:
     down = np.array([0, 1], np.float32) if upright else face.down
     right = np.array([1, 0], np.float32) if upright else face.right
     away = nodes - face.chin
-    x, y = away @ right, away @ down
+    x, y = np.asarray(away @ right), np.asarray(away @ down)
     size = face.height
     beside = 1 - smooth(1.7 * face.half_width, 3.6 * face.half_width, np.abs(x))
     return np.asarray(smooth(0.1 * size, 1.3 * size, y) * (1 - smooth(3.0 * size, 5.5 * size, y)) * beside, np.float32)
@@ -171,4 +173,4 @@ def pinned(grid: Grid, nodes: Floats, reach: float) -> Floats:
 
 def _about_eyes(face: Face, nodes: Floats) -> tuple[Floats, Floats]:
     away = nodes - face.between
-    return away @ face.right, away @ face.down
+    return np.asarray(away @ face.right, np.float32), np.asarray(away @ face.down, np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ _SMALL = (
 
 def _guesses(picture: Picture, body: Floats | None) -> Iterator[Face]:
     """The surest first; each is looked for only when asked."""
-    for find in (lambda: _by_joints(body), lambda: _by_pose(picture), lambda: _by_cascade(picture)):
+    for find in (partial(_by_joints, body), partial(_by_pose, picture), partial(_by_cascade, picture)):
         if (guess := find()) is not None:
             yield guess
 

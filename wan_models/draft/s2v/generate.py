@@ -16,15 +16,19 @@ from .picture import check_picture, cover, given
 from .speech import RATE, listen
 from .talker import Moves, Swaying, Talker
 
+_HEARD_S = 0.2  # of the sound is heard even for a shot of one frame
+
 
 def check(request: Request) -> None:
     """Raise RequestRefused, with one sentence, for a request that ``generate`` could not do."""
     sound = _sound(request)
     if request.frames < 1 or not (math.isfinite(request.fps) and request.fps > 0):
-        problem = f"{request.frames} frames at {request.fps:g} a second are no shot; ask for at least 1 frame above 0 fps"
+        problem = (
+            f"{request.frames} frames at {request.fps:g} a second are no shot; ask for at least 1 frame above 0 fps"
+        )
         raise RequestRefused(problem)
     check_picture(given(request).image)
-    check_sound(sound, request.frames / request.fps)
+    check_sound(sound, max(request.frames / request.fps, _HEARD_S))
 
 
 def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:

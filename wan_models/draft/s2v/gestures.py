@@ -25,7 +25,7 @@ _NOD_APART_S, _BROW_APART_S = 0.42, 1.3
 @dataclass(frozen=True)
 class Gestures:
     """Each float32 (frames,). ``jaw`` 0..1 of the widest; ``wide`` -1..1; ``aside``, ``lower``, ``sway``, ``breath`` in
-    shares of the face's height; ``roll``, ``turn``, ``nod`` radians; ``brows``, ``blink`` 0..1."""
+    shares of the face's height; ``roll``, ``turn``, ``nod`` radians; ``brows``, ``blink``, ``voice`` 0..1."""
 
     jaw: Floats
     wide: Floats
@@ -38,6 +38,7 @@ class Gestures:
     breath: Floats
     brows: Floats
     blink: Floats
+    voice: Floats
 
 
 def perform(speech: Speech, fps: float, seed: int, *, from_rest: bool) -> Gestures:
@@ -62,6 +63,7 @@ def perform(speech: Speech, fps: float, seed: int, *, from_rest: bool) -> Gestur
         breath=_f32(0.011 * np.sin(2 * np.pi * (t / _BREATH_S + chance.random())) + 0.012 * lively),
         brows=_f32(np.clip(brows, 0, 1)),
         blink=_blinks(t, speech.beats, chance),
+        voice=speech.voice,
     )
     return _settled(made, t) if from_rest else made
 
@@ -71,7 +73,7 @@ def _settled(made: Gestures, t: Doubles) -> Gestures:
     changed: dict[str, Floats] = {}
     for field in fields(made):
         track = getattr(made, field.name)
-        if field.name in ("jaw", "wide", "blink"):
+        if field.name in ("jaw", "wide", "blink", "voice"):
             track = track.copy()
             track[0] = 0
         else:

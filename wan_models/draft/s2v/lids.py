@@ -41,7 +41,7 @@ class Lid:
         opened = np.where(np.abs(u) < wide / 2, opened, 0)
         self._below_rim = (v - rim).astype(np.float32)
         tallest = max(float(opened.max(initial=0.0)), 1e-3)
-        length = max(0.95 * over, 1.7 * tallest)
+        length = max(0.8 * over, 1.6 * tallest)
         fold = 1 - smooth(0.0, length, -self._below_rim)
         self._down = (opened * fold).astype(np.float32)[..., None] * down.astype(np.float32)
         self.usable = wide >= MIN_EYE and min(self.box[2] - self.box[0], self.box[3] - self.box[1]) > 2

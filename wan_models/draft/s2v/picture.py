@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wan_models.draft.i2v.opencv import cv2
 from wan_models.engine import RequestRefused
-from wan_models.requests import X, Y, Request
+from wan_models.requests import Request, X, Y
 
 from .face import Floats
 

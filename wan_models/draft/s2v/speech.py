@@ -140,7 +140,7 @@ def _at_frames(value: Floats, fps: float, frames: int) -> Floats:
     edges = ((np.arange(frames + 1) - 0.5) / fps) / _STEP_S + 0.5  # a value covers half a step before and after it
     edges = np.clip(edges, 0, len(value))
     sums = np.diff(np.interp(edges, np.arange(len(total)), total))
-    return (sums / np.maximum(np.diff(edges), 1e-6)).astype(np.float32)
+    return np.asarray(sums / np.maximum(np.diff(edges), 1e-6), np.float32)
 
 
 def _beats(level: Floats, jaw: Floats) -> Floats:

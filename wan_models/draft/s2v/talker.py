@@ -27,9 +27,10 @@ from .mouth import Mouth
 
 Picture = NDArray[np.uint8]
 
-_OPEN = 0.66  # of half the mouth's width: the jaw's drop in a loud vowel
+_OPEN = 0.58  # of half the mouth's width: the jaw's drop in a loud vowel
 _WIDER, _ROUNDER = 0.13, 0.22  # of half the mouth's width, each corner
 _BROW = 0.045  # of the face's height
+_SHUT = 0.75  # of the gap between the lips of an open mouth in the picture: how far closed lips (m, p) close it
 _LEAST = 0.02  # pixels: smaller drops of the jaw part nothing
 _STEPS = (1, 4)
 
@@ -55,6 +56,7 @@ class Talker:
         self._modes, self._jaws = _modes(face, self._grid)
         self._here = _pixels(self.box)
         self._part = self._mouth_part()
+        self._smile = np.float32(np.clip(_relaxed(face), 0, 0.16))
         self._mouth = Mouth(picture, face, self._part)
         pairs = zip(face.eyes, face.brows, strict=True)
         lids = [Lid(face, eye, brow, (wide, high)) for eye, brow in pairs]
@@ -69,24 +71,25 @@ class Talker:
                 lid.close(source, float(gestures.blink[index]))
         amounts, drop = self._amounts(gestures, index)
         out = source.copy()
-        if not amounts.any() and drop < _LEAST:
+        if not amounts.any() and abs(drop) < _LEAST:
             return out
         common = np.tensordot(amounts, self._modes, axes=1)
         down = (self._face.down * np.float32(drop)).astype(np.float32)
         upper = self._sources(common + self._jaws[0][..., None] * down)
         left, top, right, bottom = self.box
         out[top:bottom, left:right] = _taken(source, upper)
-        if drop >= _LEAST:
+        if abs(drop) >= _LEAST:
             lower = self._sources(common + self._jaws[1][..., None] * down, self._part)
-            self._open(source, out, upper, lower)
+            self._part_lips(source, out, upper, lower, closing=drop < 0)
         return out
 
-    def _open(self, source: Picture, out: Picture, upper: Floats, lower: Floats) -> None:
+    def _part_lips(self, source: Picture, out: Picture, upper: Floats, lower: Floats, *, closing: bool) -> None:
         left, top, right, bottom = self._part
         rows = slice(top - self.box[1], bottom - self.box[1])
         columns = slice(left - self.box[0], right - self.box[0])
         region = out[top:bottom, left:right]
-        region[...] = self._mouth.between(region.copy(), _taken(source, lower), upper[rows, columns], lower)
+        below = _taken(source, lower)
+        region[...] = self._mouth.between(region.copy(), below, upper[rows, columns], lower, closing=closing)
 
     def _sources(self, field: Floats, part: tuple[int, int, int, int] | None = None) -> Floats:
         """(h,w,2): the pixels of the picture that are seen in the box, or in a part of it."""
@@ -102,7 +105,7 @@ class Talker:
         face = self._face
         size, half = face.height, face.half_mouth
         wide = float(gestures.wide[index])
-        widest = max(_OPEN * half - 0.5 * face.gap, 0.35 * half)
+        widest = max(_OPEN * half - 0.7 * face.gap, 0.3 * half)
         amounts = [
             size * gestures.aside[index],
             size * gestures.lower[index],
@@ -112,9 +115,11 @@ class Talker:
             size * gestures.sway[index],
             -size * gestures.breath[index],
             -size * _BROW * gestures.brows[index],
-            half * wide * (_WIDER if wide > 0 else _ROUNDER),
+            half * (wide * (_WIDER if wide > 0 else _ROUNDER) - self._smile * float(gestures.voice[index])),
         ]
-        return np.array(amounts, np.float32), widest * float(gestures.jaw[index]) * (1.0 - 0.15 * abs(wide))
+        jaw = float(gestures.jaw[index])
+        shut = _SHUT * face.gap * float(gestures.voice[index]) * max(1 - jaw / 0.25, 0.0)
+        return np.array(amounts, np.float32), widest * jaw * (1.0 - 0.15 * abs(wide)) - shut
 
     def _mouth_part(self) -> tuple[int, int, int, int]:
         """The box about the lips, with room for the widest opening and for the head's own way."""
@@ -130,6 +135,12 @@ class Talker:
             int(np.clip(x + reach, left + 1, right)),
             int(np.clip(y + reach, top + 1, bottom)),
         )
+
+
+def _relaxed(face: Face) -> float:
+    """How far, in half mouth widths, each corner goes inwards when a smiling mouth speaks: by the seam's bend."""
+    middle = face.seam[len(face.seam) // 2] - np.float32(face.gap / 2) * face.down
+    return 0.8 * float((middle - face.mouth) @ face.down) / face.half_mouth
 
 
 def _reach(face: Face) -> tuple[float, float, float, float]:
