@@ -186,10 +186,10 @@ def told(scene: bpy.types.Scene, task: str) -> Told:
         return Told(references(scene))
     if task != talking.TASK:
         return Told()
-    shot = scene.wanstage
-    people = references(scene) if shot.follow_pose and shot.person == "character" else {}
     sound, source = sound_of(scene)
-    return Told(people, sound, person_of(scene), source)
+    if scene.wanstage.person == "character" and shots.needs_samples(scene.wanstage, task):
+        return Told(references(scene), sound, None, source)
+    return Told({}, sound, person_of(scene), source)
 
 
 def sound_of(scene: bpy.types.Scene) -> tuple[Any, dict[str, str]]:
@@ -275,8 +275,10 @@ def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra:
 
 
 def _talking(shot: Any, pack: Any, extra: Told) -> dict[str, Any]:
+    """The person is an image, or in the pack: its look, or a character's reference with its joints."""
+    packed = shots.needs_samples(shot, talking.TASK)
     return {
-        "image": extra.person or pack.look,
+        "image": extra.person or (None if packed else pack.look),
         "sound": extra.sound,
         "talk": wire.specs.Talk(start_from_reference=shot.from_person, follow_pose=shot.follow_pose),
     }

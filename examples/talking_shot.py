@@ -1,5 +1,5 @@
-"""A talking shot, as an artist makes one from the panel: a line of dialogue on the sequencer, a person in the set, a
-real backend; then the take on its plane with its sound in the sequencer.
+"""A talking shot, as an artist makes one from the panel: a line of dialogue on the sequencer, a rig with the picture of
+a person, a real backend; then the take on its plane with its sound in the sequencer.
 
 ``python examples/talking_shot.py --out DIR --backend-python PYTHON`` in an environment that has bpy. The draft engine
 needs no weights and takes seconds. With the video model: ``--engine wan --models DIR``; ``wanstage models make-tiny
@@ -33,7 +33,8 @@ import wan_shot  # noqa: E402
 
 import blender_addon  # noqa: E402
 from blender_addon import catalog, compat, soundtrack, state  # noqa: E402
-from blender_addon.capture import waves  # noqa: E402
+from blender_addon.capture import ShotParams, waves  # noqa: E402
+from blender_addon.capture.look import render_look  # noqa: E402
 
 SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
 PROMPT = "a man in a white shirt talks to the camera on a sunny street corner"
@@ -41,23 +42,41 @@ FPS = 24  # of the scene; the model's own rate is another, time stays the same
 LINE_AT, LEAD_OUT_S = 13, 0.5  # the strip's first frame; silence behind it
 PIXEL_M = 1.78 / 1073  # the reference is a man of 1.78 m, from y = 45 to 1118 px
 FEET_PX = 1118
-EYES_M, DISTANCE_M, LENS_MM = 1.53, 2.1, 50.0
+EYES_M, DISTANCE_M, LENS_MM, SAMPLES = 1.53, 2.1, 50.0, 32
 
 
-def build(sound: Path) -> bpy.types.Scene:
-    """The demo's street, the reference's man standing in it as a card, the camera close on him, and the line."""
+def build(out: Path, sound: Path) -> bpy.types.Scene:
+    """The demo's street, its rig before a close camera, a portrait of the person whom the rig stands for, the line."""
     scene = demo_scene.build()
     scene.render.fps = FPS
-    for item in scene.objects:
-        if item.type == "ARMATURE" or item.parent is not None:
-            item.hide_render = item.hide_viewport = True  # the man of the reference stands where the rig was
-    card(scene, Path(demo_scene.describe()["reference"]))
     close_up(scene)
+    bpy.data.objects[demo_scene.HERO].wanstage.reference = portrait(scene, out)
     seconds = waves.open_sound(sound, sound.name).seconds
     scene.frame_start, scene.frame_end = 1, LINE_AT + math.ceil((seconds + LEAD_OUT_S) * FPS)
     line = compat.strip_collection(scene).new_sound("Line", str(sound), 1, LINE_AT)
     line.show_waveform = True
     return scene
+
+
+def portrait(scene: bpy.types.Scene, out: Path) -> str:
+    """``portrait.png``: the reference's man on the street as a card, by the shot's camera; his joints beside it."""
+    reference = Path(demo_scene.describe()["reference"])
+    made = card(scene, reference)
+    width, height = demo_scene.WIDTH, demo_scene.HEIGHT
+    wanted = ShotParams(scene.name, scene.camera.name, 1, 1, FPS, width, height, look_samples=SAMPLES)
+    hero = bpy.data.objects[demo_scene.HERO]
+    render_look(wanted, scene, scene.camera, out / "portrait.png", without=[hero])
+    joints = json.loads(Path(f"{reference}.joints.json").read_text("utf-8"))
+    zoom = LENS_MM / scene.camera.data.sensor_width * width / DISTANCE_M * PIXEL_M  # pixels there for one of his
+    middle, eyes = joints["width"] / 2, FEET_PX - EYES_M / PIXEL_M
+    for part in ("body", "left_hand", "right_hand"):
+        joints[part] = [
+            [width / 2 + (x - middle) * zoom, height / 2 + (y - eyes) * zoom, score] for x, y, score in joints[part]
+        ]
+    joints.update(width=width, height=height)
+    (out / "portrait.png.joints.json").write_text(json.dumps(joints), encoding="utf-8")
+    bpy.data.objects.remove(made)
+    return "//portrait.png"
 
 
 def card(scene: bpy.types.Scene, picture: Path) -> bpy.types.Object:
@@ -108,11 +127,11 @@ def prepare(out: Path, told: argparse.Namespace) -> bpy.types.Scene:
     sound = out / told.sound.name
     if sound != told.sound.resolve():
         shutil.copy(told.sound, sound)
-    scene = build(sound)
+    scene = build(out, sound)
     bpy.context.preferences.filepaths.save_version = 0
     bpy.ops.wm.save_as_mainfile(filepath=str(out / "talk.blend"), compress=True)
     own = scene.wanstage
-    own.task, own.person, own.sound_from, own.sound_strip = "s2v", "camera", "strip", "Line"
+    own.task, own.person, own.sound_from, own.sound_strip = "s2v", "character", "strip", "Line"
     own.from_person, own.prompt, own.frames_folder, own.steps = True, PROMPT, "//take", told.steps
     scene.sync_mode = "AUDIO_SYNC"
     return scene

@@ -215,32 +215,53 @@ def test_the_job_says_what_the_panel_says(talking: Any, tmp_path: Path) -> None:
 
 def test_the_rig_is_followed_without_any_picture(talking: Any, tmp_path: Path) -> None:
     """Poses and camera only: nothing is rendered, and a pack without poses does not stand in for one that has them."""
-    from blender_addon import state
+    from blender_addon import generation, state
 
     rig, _ = people.make_stage(128, 64)
     rig.wanstage.reference = str(PERSON)
+    talking.wanstage.engine = "wan"
     talking.frame_start, talking.frame_end = 1, 12
     own = talking.wanstage
     own.person = "character"
-    assert bundled(talking, tmp_path / "a.zip").pack is None
+    spec = bundled(talking, tmp_path / "a.zip")
+    assert spec.pack is None
+    assert generation.assets().read(spec.image.asset.id) == PERSON.read_bytes()
     own.follow_pose = True
     spec = bundled(talking, tmp_path / "b.zip")
     assert spec.talk.follow_pose
-    assert spec.pack.characters[0].body.shape == (spec.frames, 20, 5)
+    character = spec.pack.characters[0]
+    assert character.body.shape == (spec.frames, 20, 5)
+    assert spec.image is None
+    assert generation.assets().read(character.reference.image.asset.id) == PERSON.read_bytes()
+    assert character.reference.body is not None
     pictures = (spec.pack.clay, spec.pack.plate, spec.pack.mask, spec.pack.depth, spec.pack.origin, spec.pack.look)
     assert not any(pictures)
-    from blender_addon import generation
-
-    assert generation.assets().read(spec.image.asset.id) == PERSON.read_bytes()
     own.person = "camera"
     spec = bundled(talking, tmp_path / "c.zip")
-    assert spec.image == spec.pack.look
-    assert spec.image is not None
+    assert spec.image is None
+    assert spec.pack.look is not None
     assert state.now.packs[talking.name].parts == {"look"}
 
 
+def test_the_draft_is_told_where_the_joints_are(talking: Any, tmp_path: Path) -> None:
+    """It finds the face by them, so poses are sent, which cost little."""
+    rig, _ = people.make_stage(128, 64)
+    rig.wanstage.reference = str(PERSON)
+    talking.frame_start, talking.frame_end = 1, 6
+    own = talking.wanstage
+    own.engine, own.person = "draft", "character"
+    spec = bundled(talking, tmp_path / "a.zip")
+    assert spec.image is None
+    assert spec.pack.characters[0].reference.body is not None
+    assert not spec.talk.follow_pose
+    own.person = "camera"
+    spec = bundled(talking, tmp_path / "b.zip")
+    assert (spec.image, len(spec.pack.characters)) == (None, 1)
+    assert spec.pack.look is not None
+
+
 def test_the_person_as_the_camera_sees_it(talking: Any, tmp_path: Path) -> None:
-    talking.wanstage.person = "camera"
+    talking.wanstage.person, talking.wanstage.engine = "camera", "wan"
     spec = bundled(talking, tmp_path / "a.zip")
     assert spec.pack is None
     assert (spec.image.width, spec.image.height) == (128, 64)
