@@ -48,7 +48,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     bench.add_argument(
         "--size", default="832x480", metavar="WxH[,WxH]", help="several: one job after the other, smallest first"
     )
-    bench.add_argument("--frames", type=int, help="default: the model's usual number")
+    bench.add_argument("--frames", type=int, help="default: the model's usual number, of s2v two clips")
+    bench.add_argument("--pose", action="store_true", help="s2v follows a pose too")
     bench.add_argument("--steps", type=int, default=4)
     bench.add_argument("--plan", choices=get_args(specs.PlanName), default="auto")
     bench.add_argument("--device", default="cuda:0")
@@ -64,11 +65,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(told: argparse.Namespace) -> int:
     """Measure and write; 1 when a job failed (its sentence is in the JSON)."""
+    from wan_models.bench import usual_frames
     from wan_models.registry import model_row
 
     row = model_row(told.model)
     told.task = told.task or row.tasks[0]
-    told.frames = told.frames or row.default_frames
+    told.frames = told.frames or usual_frames(row)
     for size in told.size.split(","):
         parse_size(size)  # before a backend is started
     with tempfile.TemporaryDirectory(prefix="wanstage-bench-") as name:
@@ -91,19 +93,20 @@ def _read(report: Path) -> dict[str, Any]:
     return content
 
 
-def _asked(told: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+def _asked(told: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Any]]:
     """Each run's size and request."""
     from wan_models.bench import request
     from wan_models.registry import model_row
 
     row, numbers = model_row(told.model), {"frames": told.frames, "steps": told.steps}
+    given = {"folder": folder, "plan": told.plan, "pose": told.pose}
     for size in told.size.split(","):
         width, height = parse_size(size)
-        asked = request(row, told.task, width=width, height=height, plan=told.plan, **numbers)
+        asked = request(row, told.task, width=width, height=height, **numbers, **given)
         yield from ((size, asked) for _ in range(told.runs))
 
 
-def _direct(told: argparse.Namespace, _folder: Path) -> Iterator[dict[str, Any]]:
+def _direct(told: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     from wan_models.bench import Clock
     from wan_models.options import Options
     from wan_models.registry import open_engine
@@ -117,7 +120,7 @@ def _direct(told: argparse.Namespace, _folder: Path) -> Iterator[dict[str, Any]]
         folders=tuple(folder.absolute() for folder in told.models),
     )
     engine = open_engine("wan", options)
-    for size, asked in _asked(told):
+    for size, asked in _asked(told, folder):
         engine.check(asked)
         clock = Clock()
         try:
@@ -132,7 +135,7 @@ def _direct(told: argparse.Namespace, _folder: Path) -> Iterator[dict[str, Any]]
 def _through_backend(told: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     assets = AssetFolder(folder / "assets")
     with _server(told, folder / "data") as to:
-        for size, asked in _asked(told):
+        for size, asked in _asked(told, folder):
             yield {"size": size, **_job(to, spec_of(asked, assets), assets)}
 
 
@@ -208,10 +211,16 @@ def spec_of(asked: Any, folder: AssetFolder) -> specs.JobSpec:  # noqa: ANN401 -
         image=None if asked.image is None else _image(folder, asked.image),
         last_image=None if asked.last_image is None else _image(folder, asked.last_image),
         pack=None if pack is None else _pack(folder, pack),
+        sound=None if asked.sound is None else _sound(folder, asked.sound),
         sampler=specs.Sampler(steps=asked.sampler.steps),
+        talk=specs.Talk(asked.talk.start_from_reference, asked.talk.follow_pose),
         plan=asked.plan,
         output=specs.Output("raw", previews=asked.previews),
     )
+
+
+def _sound(folder: AssetFolder, sound: Any) -> specs.SoundRef:  # noqa: ANN401 - wan_models.requests.Sound
+    return specs.SoundRef(folder.add(sound.file.read_bytes()), sound.file.name, sound.start)
 
 
 def _pack(folder: AssetFolder, pack: Any) -> specs.DrivePack:  # noqa: ANN401
@@ -269,6 +278,7 @@ def _circumstances(told: argparse.Namespace) -> dict[str, Any]:
         "size": told.size,
         "frames": told.frames,
         "steps": told.steps,
+        "pose": told.pose,
         "random_weights": told.random_weights,
         "card_memory_gib": told.card_memory,
         "host_memory_gib": told.host_memory,

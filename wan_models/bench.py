@@ -1,17 +1,31 @@
-"""Synthetic jobs for measuring a video model, and what their events tell. Pixels are cheap: speed does not see them."""
+"""Synthetic jobs for measuring a video model, and what their events tell. Pixels are cheap: speed sees neither
+them nor what a sound says.
+"""
 
 from __future__ import annotations
 
 import time
+import wave
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
-from wan_models.requests import Character, DrivePack, PoseTrack, Reference, Request, SamplerSettings, Task
+from wan_models.requests import (
+    Character,
+    DrivePack,
+    PoseTrack,
+    Reference,
+    Request,
+    SamplerSettings,
+    Sound,
+    TalkSettings,
+    Task,
+)
 from wan_models.rows import ModelRow
 
 _CYCLE = 8  # different maps of a shot; they repeat
@@ -23,12 +37,31 @@ _FIGURE = (
 """A standing person's 20 points, as shares of the box."""
 
 
+_RATE = 48_000  # samples a second of the synthetic voice
+
+
+def usual_frames(row: ModelRow) -> int:
+    """The model's usual number; of S2V, whose later clips cost more than the first, one of these besides."""
+    return row.default_frames + (row.segment if row.family == "s2v" else 0)
+
+
 def request(
-    row: ModelRow, task: Task, *, width: int, height: int, frames: int, steps: int, plan: str = "auto"
+    row: ModelRow,
+    task: Task,
+    *,
+    width: int,
+    height: int,
+    frames: int,
+    steps: int,
+    folder: Path,
+    plan: str = "auto",
+    pose: bool = False,
 ) -> Request:
-    """A job of the task with everything that it needs."""
-    packed = row.family in ("animate", "animate2")
-    pictured = task in ("i2v", "flf2v", "ti2v")
+    """A job of the task with everything that it needs. A sound is written into ``folder``, which exists; ``pose``: s2v
+    follows a pose too.
+    """
+    packed = row.family in ("animate", "animate2") or (task == "s2v" and pose)
+    pictured = task in ("i2v", "flf2v", "ti2v", "s2v")
     return Request(
         task,
         row.name,
@@ -40,9 +73,26 @@ def request(
         image=_picture(width, height, 0) if pictured else None,
         last_image=_picture(width, height, 5) if task == "flf2v" else None,
         pack=_pack(row, width, height, frames) if packed else None,
+        sound=Sound(_voice(folder, frames / row.fps)) if task == "s2v" else None,
         sampler=SamplerSettings(steps=steps),
+        talk=TalkSettings(follow_pose=task == "s2v" and pose),
         plan=plan,
     )
+
+
+def _voice(folder: Path, seconds: float) -> Path:
+    """A wav of vowels in the rhythm of speech, four syllables a second and a pause now and then."""
+    time_s = np.arange(int(seconds * _RATE) + 1) / _RATE
+    pitch = 2 * np.pi * np.cumsum(120 + 15 * np.sin(2 * np.pi * 0.7 * time_s)) / _RATE
+    vowel = sum(np.sin(k * pitch) / k**1.2 for k in range(1, 20))
+    loud = np.clip(np.sin(2 * np.pi * 4 * time_s), 0, None) * (np.sin(2 * np.pi * 0.4 * time_s) > -0.8)
+    file = folder / "voice.wav"
+    with wave.open(str(file), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(_RATE)
+        out.writeframes((vowel * loud * 8000).astype("<i2").tobytes())
+    return file
 
 
 def _pack(row: ModelRow, width: int, height: int, frames: int) -> DrivePack:

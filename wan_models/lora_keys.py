@@ -109,7 +109,8 @@ def original_name(name: str) -> str:
 def match(modules: Iterable[str], wanted: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     """Names in a file -> names of modules, of diffusers' naming or the official code's, whichever knows more of them.
 
-    Both may be written with underscores for dots. A name that stands for several modules (Animate's joint key and
+    Both may be written with underscores for dots, except diffusers' names for a network that has the official ones
+    itself (S2V, Animate 2). A name that stands for several modules (Animate's joint key and
     value projection) gives them in order; one that is unknown is not in the answer.
     """
     modules, wanted = list(modules), set(wanted)
@@ -121,5 +122,9 @@ def match(modules: Iterable[str], wanted: Iterable[str]) -> Mapping[str, tuple[s
     namings[1].setdefault("head", ("",))
     for naming in namings:
         naming[""] = ("",)
+    known = set(modules)
+    namings.append({name: (original_name(name),) for name in wanted if original_name(name) in known})
+    if "head" in known:
+        namings[2][""] = ("head",)
     best = max(namings, key=lambda naming: len(wanted & naming.keys()))
     return {name: best[name] for name in wanted if name in best}

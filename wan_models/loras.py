@@ -71,7 +71,7 @@ class _Change:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor:
         x: Tensor = args[0] if args else next(iter(kwargs.values()))
-        change = self._on(x.device, x.dtype)
+        change = self._on(x.device, x.dtype if x.is_floating_point() else output.dtype)
         if change.down is not None and change.up is not None:
             output = _add_pair(module, x, change.down, change.up, output)
         if change.weight is not None or change.bias is not None:
@@ -114,6 +114,8 @@ def _add_pair(module: nn.Module, x: Tensor, down: Tensor, up: Tensor, output: Te
     if isinstance(module, _ConvNd):
         low = module._conv_forward(x, down, None)  # strides and padding as the module has them
         return output + torch.einsum("or,br...->bo...", up, low).to(output.dtype)
+    if isinstance(module, nn.Embedding):
+        return output + F.embedding(x, up) @ down
     low = F.linear(x, down)
     if output.is_contiguous() and output.dtype == low.dtype:
         output.view(-1, output.shape[-1]).addmm_(low.reshape(-1, low.shape[-1]), up.t())
@@ -128,6 +130,8 @@ def _whole(module: nn.Module, x: Tensor, weight: Tensor | None, bias: Tensor | N
         return shift.view(-1, *[1] * (x.ndim - 2)) if isinstance(module, _ConvNd) else shift
     if isinstance(module, _ConvNd):
         return module._conv_forward(x, weight, bias)
+    if isinstance(module, nn.Embedding):
+        return F.embedding(x, weight)
     if isinstance(module, nn.LayerNorm):
         shifts = None if bias is None else bias.float()
         return F.layer_norm(x.float(), module.normalized_shape, weight.float(), shifts, module.eps)

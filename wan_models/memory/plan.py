@@ -218,7 +218,8 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
     if "image_encoder" in row.parts:
         needs.append(Need("image encoder", stay + sizes.part(row, "image_encoder", 4) + sizes.CLIP_WORK))
     if "audio_encoder" in row.parts:
-        needs.append(Need("audio encoder", stay + sizes.part(row, "audio_encoder", 4) + sizes.AUDIO_WORK))
+        hearing = sizes.part(row, "audio_encoder", 4) + sizes.audio_work(row, shot.frames)
+        needs.append(Need("audio encoder", stay + hearing))
     needs.append(Need("denoising", denoise + (0 if on_host else cache), held + (cache if on_host else 0), _note(plan)))
     needs.append(_vae_need(shot, plan, stay))
     card = max(need.card for need in needs)
@@ -256,7 +257,8 @@ def _vae_need(shot: Shot, plan: Plan, stay: int) -> Need:
         wide, high = min(wide, plan.vae_tile), min(high, plan.vae_tile)
     work = sizes.vae_work(shot.row, wide, high, element)
     note = f"{plan.vae}, 4 frames at a time" + (f", tiles of {plan.vae_tile} px" if plan.vae_tile else "")
-    return Need("VAE", (stay or sizes.part(shot.row, "vae", element)) + work, 0, note)
+    host = sizes.carried(shot.row, shot.width, shot.height)
+    return Need("VAE", (stay or sizes.part(shot.row, "vae", element)) + work, host, note)
 
 
 def _with_text_kept(shot: Shot, plan: Plan, free: Free) -> Plan:

@@ -46,7 +46,10 @@ def encode_text(encoder: nn.Module, tokenizer: Any, prompt: str, device: torch.d
 
 
 class EncodingCache:
-    """Encodings by content, on the host, the oldest forgotten first. Tensors come back as they went in."""
+    """Encodings by content, on the host, the oldest forgotten first. Tensors come back as they went in.
+
+    One that alone would take half of ``limit`` bytes (a sound of minutes) is not kept.
+    """
 
     def __init__(self, limit: int = _CACHE_BYTES) -> None:
         self._limit = limit
@@ -55,7 +58,10 @@ class EncodingCache:
     def get(self, key: str, make: Callable[[], Tensor]) -> Tensor:
         """What was kept under the key, else what ``make`` gives, on the host."""
         if key not in self._kept:
-            self._kept[key] = make().detach().cpu()
+            made = make().detach().cpu()
+            if made.nbytes > self._limit // 2:
+                return made
+            self._kept[key] = made
         self._kept.move_to_end(key)
         while len(self._kept) > 1 and sum(tensor.nbytes for tensor in self._kept.values()) > self._limit:
             self._kept.popitem(last=False)

@@ -211,9 +211,9 @@ def _decoded(job: _Job, clip: Clip, latents: Tensor) -> Iterator[Event]:
         first, place = place * STRIDE, place + 1
         if first < 0:
             continue
-        if clip is not job.every[-1]:
-            job.carry.add(chunk)
         new = chunk[:, :, max(clip.skip - first, 0) : end - first]
+        if clip is not job.every[-1]:
+            job.carry.add(new)
         if new.shape[2]:
             done = min(first + STRIDE, end) - clip.skip
             yield FramesDecoded(clip.first + done - new.shape[2], to_frames(new))

@@ -17,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own habit
 from wan_models.memory import lean
 
 from .attention import S2VAttention
-from .tokens import modulated
+from .tokens import in_place, modulated
 from .wide import WideConv1d, WideLinear
 
 STATES = 25
@@ -116,22 +116,25 @@ class AudioInjector(nn.Module):
         self.injector_adain_layers = nn.ModuleList(AudioAdaptation(dim) for _ in range(count))
 
     def forward(self, number: int, hidden: Tensor, own: int, sound: Sound) -> Tensor:
-        """hidden (b, l, dim) with its first ``own`` tokens changed, in place unless gradients are wanted."""
+        """hidden (b, l, dim) with its first ``own`` tokens changed, in place where that may be."""
         attention: Any = self.injector[number]
         adaptation: Any = self.injector_adain_layers[number]
-        if torch.is_grad_enabled():
-            hidden = hidden.clone()
         frames = sound.local.shape[1]
         shift, scale = adaptation(sound.overall, hidden.dtype)
         key, value = attention.keys_values(sound.local.flatten(0, 1))
         key, value = (each.unflatten(0, (-1, frames)) for each in (key, value))  # (b, frames, 5, heads, width)
         tokens = hidden[:, :own].unflatten(1, (frames, -1))
         step = max(1, lean.CHUNK // tokens.shape[2])
+        apart = []
         for start in range(0, frames, step):
             part = slice(start, start + step)
             piece = tokens[:, part]
             normed = adaptation.norm(piece.float())
             seen = modulated(normed, scale[:, part, None], shift[:, part, None], hidden.dtype).flatten(0, 1)
             mixed = attention.mix(attention.queries(seen), key[:, part].flatten(0, 1), value[:, part].flatten(0, 1))
-            piece += attention.o(mixed).unflatten(0, piece.shape[:2])
-        return hidden
+            change = attention.o(mixed).unflatten(0, piece.shape[:2])
+            if in_place():
+                piece += change
+            else:
+                apart.append(piece + change)
+        return hidden if in_place() else torch.cat([torch.cat(apart, dim=1).flatten(1, 2), hidden[:, own:]], dim=1)

@@ -9,10 +9,12 @@ import pytest
 
 from backend.bench_command import spec_of
 from protocol.assets import AssetFolder
-from wan_models.bench import Clock, request
+from wan_models.bench import Clock, request, usual_frames
 from wan_models.events import FramesDecoded, StageStarted, StepDone, Warned
 from wan_models.models import MODELS
 from wan_models.pipelines.checks import check_asked
+from wan_models.registry import model_row
+from wan_models.sound import check_sound, read_wave
 
 CASES = [(row, task) for row in MODELS for task in row.tasks]
 
@@ -20,11 +22,29 @@ CASES = [(row, task) for row in MODELS for task in row.tasks]
 @pytest.mark.parametrize(("row", "task"), CASES, ids=[f"{row.name}-{task}" for row, task in CASES])
 def test_every_task_gets_what_it_needs(tmp_path: Path, row: object, task: object) -> None:
     width, height = row.sizes[0]  # type: ignore[attr-defined]
-    asked = request(row, task, width=width, height=height, frames=5, steps=2)  # type: ignore[arg-type]
+    asked = request(row, task, width=width, height=height, frames=5, steps=2, folder=tmp_path)  # type: ignore[arg-type]
     check_asked(row, asked)  # type: ignore[arg-type]
     spec = spec_of(asked, AssetFolder(tmp_path))
     assert (spec.task, spec.model, spec.sampler.steps) == (task, asked.model, 2)
     assert (spec.pack is None) == (asked.pack is None)
+    assert (spec.sound is None) == (asked.sound is None) == (task != "s2v")
+
+
+@pytest.mark.parametrize("pose", [False, True])
+def test_s2v_gets_a_voice_as_long_as_two_clips(tmp_path: Path, pose: bool) -> None:
+    row = model_row("wan2.2-s2v-14b")
+    frames = usual_frames(row)
+    assert frames == 157
+    asked = request(row, "s2v", width=832, height=448, frames=frames, steps=2, folder=tmp_path, pose=pose)
+    assert asked.sound is not None
+    check_sound(asked.sound, frames / row.fps)
+    heard = read_wave(asked.sound)
+    assert abs(len(heard) / 16000 - frames / row.fps) < 1 / row.fps
+    assert 0.01 < float(np.abs(heard).mean()) < 0.5
+    spec = spec_of(asked, AssetFolder(tmp_path / "assets"))
+    assert spec.sound is not None
+    assert spec.sound.name == "voice.wav"
+    assert spec.talk.follow_pose == pose == (spec.pack is not None)
 
 
 def test_the_clock_tells_stages_steps_and_the_first_frame() -> None:

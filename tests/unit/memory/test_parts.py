@@ -99,6 +99,9 @@ def test_the_cache_forgets_the_oldest_first() -> None:
         cache.get(key, lambda: torch.zeros(12))
     assert "a" not in cache
     assert "c" in cache
+    assert cache.get("large", lambda: torch.ones(13)).sum() == 13
+    assert "large" not in cache
+    assert "c" in cache
 
 
 def test_cleaning_as_the_official_code_does() -> None:

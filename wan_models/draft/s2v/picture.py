@@ -33,7 +33,7 @@ def given(request: Request) -> Given:
         return Given(request.image)
     pack = request.pack
     if pack is not None and pack.look is not None:
-        return Given(pack.look, _body_of_look(request))
+        return Given(pack.look, body_of_look(request))
     for character in pack.characters if pack is not None else ():
         if character.reference is not None:
             return Given(character.reference.image, character.reference.body)
@@ -44,7 +44,7 @@ def given(request: Request) -> Given:
     raise RequestRefused(problem)
 
 
-def _body_of_look(request: Request) -> Floats | None:
+def body_of_look(request: Request) -> Floats | None:
     """The first character's joints in sample 0, in the look's pixels."""
     pack = request.pack
     if pack is None or pack.look is None or not pack.characters or not len(pack.characters[0].pose.body):

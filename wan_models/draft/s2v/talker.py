@@ -33,6 +33,7 @@ _BROW = 0.045  # of the face's height
 _SHUT = 0.75  # of the gap between the lips of an open mouth in the picture: how far closed lips (m, p) close it
 _LEAST = 0.02  # pixels: smaller drops of the jaw part nothing
 _STEPS = (1, 4)
+_BODY = 7  # so many gestures are of head and body, before those of the face
 
 
 class Moves(Protocol):
@@ -47,11 +48,12 @@ class Moves(Protocol):
 class Talker:
     """A person with a face. ``picture`` uint8 (h,w,3) and ``face`` in its pixels."""
 
-    def __init__(self, picture: Picture, face: Face) -> None:
-        self._picture, self._face = picture, face
+    def __init__(self, picture: Picture, face: Face, *, only_face: bool = False) -> None:
+        """``only_face``: head and body are moved by something else."""
+        self._picture, self._face, self._only_face = picture, face, only_face
         high, wide = picture.shape[:2]
         step = int(np.clip(round(face.half_mouth / 5), *_STEPS))
-        self._grid = grid_over(_reach(face), wide, high, step)
+        self._grid = grid_over(_reach(face, only_face=only_face), wide, high, step)
         self.box = self._grid.box
         self._modes, self._jaws = _modes(face, self._grid)
         self._here = _pixels(self.box)
@@ -117,6 +119,8 @@ class Talker:
             -size * _BROW * gestures.brows[index],
             half * (wide * (_WIDER if wide > 0 else _ROUNDER) - self._smile * float(gestures.voice[index])),
         ]
+        if self._only_face:
+            amounts[:_BODY] = [0.0] * _BODY
         jaw = float(gestures.jaw[index])
         shut = _SHUT * face.gap * float(gestures.voice[index]) * max(1 - jaw / 0.25, 0.0)
         return np.array(amounts, np.float32), widest * jaw * (1.0 - 0.15 * abs(wide)) - shut
@@ -143,11 +147,18 @@ def _relaxed(face: Face) -> float:
     return 0.8 * float((middle - face.mouth) @ face.down) / face.half_mouth
 
 
-def _reach(face: Face) -> tuple[float, float, float, float]:
+def _reach(face: Face, *, only_face: bool) -> tuple[float, float, float, float]:
     """The box outside which no field reaches."""
+    if only_face:
+        return _box_about(face.mouth, 1.3 * face.half_width + 1.4 * face.height)
     aside = max(3.7 * face.half_width, 2.8 * face.height)
     x, y = (float(v) for v in face.between)
     return (x - aside, y - 2.6 * face.height, x + aside, y + 6.6 * face.height)
+
+
+def _box_about(middle: Floats, reach: float) -> tuple[float, float, float, float]:
+    x, y = (float(v) for v in middle)
+    return (x - reach, y - reach, x + reach, y + reach)
 
 
 def _modes(face: Face, grid: Grid) -> tuple[Floats, tuple[Floats, Floats]]:
