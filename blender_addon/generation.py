@@ -331,11 +331,22 @@ def submit(
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
-    client.submit(job_id, spec, assets())
-    client.attach(job_id)
+    _send(scene, client, job_id, spec)
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
+
+
+def _send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
+    """To the client; a job that the protocol does not take leaves no take."""
+    try:
+        client.submit(job_id, spec, assets())
+    except wire.errors.WanstageError as problem:
+        state.now.runs.pop(job_id, None)
+        takes.remove(scene, job_id)
+        sentence = str(problem)
+        raise UserProblem(sentence[:1].upper() + sentence[1:]) from problem
+    client.attach(job_id)
 
 
 def _keep_sound(scene: bpy.types.Scene, take: Any, sound: Any) -> None:

@@ -9,6 +9,7 @@ TAKE is a take's folder: numbered PNG frames, ``sound.wav`` and ``take.json``. O
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import wave
@@ -20,7 +21,7 @@ from PIL import Image, ImageDraw
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from pictures import ACCENT, LINE, PANEL, Picture, Row, contact_sheet, spaced, take_row  # noqa: E402
+from pictures import ACCENT, LINE, PANEL, Picture, Row, contact_sheet, take_row  # noqa: E402
 
 from wan_models.requests import Sound  # noqa: E402
 from wan_models.video import write_mp4  # noqa: E402
@@ -34,6 +35,16 @@ def heard(path: Path) -> tuple[NDArray[np.float32], int]:
     with wave.open(str(path)) as file:
         codes = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, file.getnchannels())
         return codes[:, 0].astype(np.float32) / 32768, file.getframerate()
+
+
+def telling(samples: NDArray[np.float32], rate: int, fps: float, frames: int) -> list[int]:
+    """Frames all over the take, by turns where it is loud and where it is quiet."""
+    loud = [
+        float(np.abs(samples[round(i / fps * rate) :][: round(rate / fps)]).max(initial=0.0)) for i in range(frames)
+    ]
+    edges = np.linspace(0, frames, COLUMNS + 1).round().astype(int)
+    parts = [range(low, high) for low, high in itertools.pairwise(edges) if high > low]
+    return [(max, min)[number % 2](part, key=loud.__getitem__) for number, part in enumerate(parts)]
 
 
 def sound_picture(samples: NDArray[np.float32], rate: int, moment: float, size: tuple[int, int]) -> Picture:
@@ -64,7 +75,7 @@ def main() -> None:
     frames = (np.asarray(Image.open(file).convert("RGB")) for file in files)
     write_mp4(told.out / "take.mp4", frames, fps, Sound(sound))
     samples, rate = heard(sound)
-    shown = spaced(len(files), COLUMNS)
+    shown = telling(samples, rate, fps, len(files))
     width, height = about["size"]
     row = take_row(told.take, "Take", f"by {about['model']}", shown)
     waves = {index: sound_picture(samples, rate, index / fps, (width, height)) for index in shown}

@@ -42,7 +42,7 @@ FPS = 24  # of the scene; the model's own rate is another, time stays the same
 LINE_AT, LEAD_OUT_S = 13, 0.5  # the strip's first frame; silence behind it
 PIXEL_M = 1.78 / 1073  # the reference is a man of 1.78 m, from y = 45 to 1118 px
 FEET_PX = 1118
-EYES_M, DISTANCE_M, LENS_MM, SAMPLES = 1.53, 2.1, 50.0, 32
+EYES_M, DISTANCE_M, LENS_MM, SAMPLES = 1.55, 2.1, 78.0, 32
 
 
 def build(out: Path, sound: Path) -> bpy.types.Scene:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
@@ -16,9 +17,11 @@ import clicks  # noqa: E402
 import people  # noqa: E402
 
 from protocol import specs  # noqa: E402
+from protocol.errors import InvalidJob  # noqa: E402
 from protocol.messages import EngineInfo, ModelInfo, Welcome  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
+SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
 PERSON = ROOT / "examples" / "assets" / "reference_man.png"
 TIMEOUT_S = 60.0
 TIMES = [0.1, 0.4, 0.75, 1.3, 2.0, 3.5]
@@ -433,3 +436,64 @@ def test_the_sound_moves_with_the_file(connected: Any, track: Path, tmp_path: Pa
     assert takes.sound_file(take).is_file()
     assert takes.sound_file(take).is_relative_to(moved)
     assert [strip.name for strip in compat.strips_of(scene)] == ["Take 1"]
+
+
+# ---- with the draft engine ---------------------------------------------------------------------------------
+
+
+def spoken() -> Any:
+    """The sentence: float32 (n,), 16 kHz; skips where Blender reads no FLAC."""
+    from blender_addon.capture import waves
+
+    clicks.need_strips()
+    return waves.read(waves.open_sound(SPEECH, SPEECH.name), 0.0, 10.0)[:, 0]
+
+
+def test_a_line_of_dialogue_becomes_a_talking_shot(connected: Any) -> None:
+    """A spoken sentence on the sequencer, a rig with a person's picture, the draft engine: frames on the plane, their
+    sound in the sequencer, in time."""
+    from blender_addon import compat, playback, takes
+
+    rig, _ = people.make_stage(128, 96)
+    rig.wanstage.reference = str(PERSON)
+    scene, said = connected, spoken()
+    own = talk(scene)
+    own.engine = own.model = "draft"
+    own.width, own.height, own.person, own.sound_from = 128, 96, "character", "strip"
+    line = clicks.add_strip(scene, SPEECH, 20)
+    clicks.trim(line, left=12)
+    take = make(scene)
+    assert (take.engine, take.frames, take.frames_done) == ("draft", 32, 32)
+    samples, rate = clicks.decode(takes.sound_file(take).read_bytes())
+    assert (rate, len(samples)) == (16000, 32000)
+    begin, end = (round((frame - 11) / 24 * rate) for frame in (32, 59))
+    assert not samples[:begin].any()
+    assert np.abs(samples[begin:end, 0] - said[begin - round(9 / 24 * rate) :][: end - begin]).max() < 2 / 32767
+    files = sorted(takes.folder(take).glob("frame_*.png"))
+    still, moving = (files[i].read_bytes() for i in (0, 20))
+    assert still != moving
+    assert playback.picture_node(playback.find_plane(take.job_id)).image.source == "SEQUENCE"
+    strip = strip_of(scene, take)
+    assert (compat.strip_times(strip).left, strip.channel, strip.mute) == (11, 2, True)
+    line.mute = True
+    assert bpy.ops.wanstage.show_take(job_id=take.job_id) == {"FINISHED"}
+    assert not strip.mute
+
+
+def test_a_job_that_the_protocol_refuses_leaves_no_take(connected: Any, track: Path, refused: Any) -> None:
+    from blender_addon import state, takes
+
+    own = talk(connected, track)
+    own.person = "character"
+    rig, _ = people.make_stage(128, 64)
+    rig.wanstage.reference = str(PERSON)
+    own.prompt = "x"
+
+    def refuse(*_unused: Any) -> None:
+        problem = "the job is too odd"
+        raise InvalidJob(problem)
+
+    state.now.client.submit = refuse
+    assert refused(bpy.ops.wanstage.generate) == "The job is too odd"
+    assert (len(own.takes), state.now.active()) == (0, [])
+    assert takes.unfinished() == []
