@@ -113,7 +113,7 @@ class RichReporter:
         done, eta = update.progress.frames_done, update.progress.eta_s
         rate = (update.frames - done) / eta if eta else 0.0
         waiting = f" (position {update.position})" if update.position else ""
-        stage = update.progress.stage + _step(update.progress)
+        stage = update.progress.stage + step_text(update.progress)
         self._progress.update(
             self._task,
             description=_plain(f"{update.label or update.job_id[:8]}: {update.state}{waiting} {stage}"),
@@ -165,7 +165,7 @@ class RichReporter:
             self.say(str(facts["message"]))
 
 
-def _step(progress: Progress) -> str:
+def step_text(progress: Progress) -> str:
     """How far the stage is: steps, or the share of an amount and how fast it goes."""
     if not progress.steps:
         return ""

@@ -19,7 +19,8 @@ ENGINE_TITLES = {"draft": ("Draft", "Seconds on the processor, no weights: for t
 SIZES = {
     f"{width}x{height}": (width, height)
     for width, height in (
-        (832, 480), (480, 832), (1280, 720), (720, 1280), (1280, 704), (704, 1280), (800, 640), (640, 800)
+        (832, 480), (480, 832), (1280, 720), (720, 1280), (1280, 704), (704, 1280), (800, 640), (640, 800),
+        (832, 448), (448, 832)
     )
 }  # fmt: skip
 DRAFT_SIZES = ("832x480", "1280x720")
@@ -85,7 +86,7 @@ def rule(engine: str, model: str, task: str) -> Rule:
         step = 1 if info.any_frames else info.frame_step
         return Rule(step, info.max_frames or BOUNDLESS, info.size_step, info.area)
     if engine == "wan":
-        return Rule(1 if task in {"animate", "replace"} else 4, BOUNDLESS, 16, 0)
+        return Rule(1 if task in {"animate", "replace", "s2v"} else 4, BOUNDLESS, 16, 0)
     return Rule(1, BOUNDLESS, 2, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -50,7 +51,48 @@ def draw_progress(layout: Any, factor: float, text: str) -> None:
         layout.label(text=f"{text} ({factor:.0%})", icon="SORTTIME")
 
 
+def placeholder(text: str) -> dict[str, str]:
+    """What an empty text field shows, as an argument of ``layout.prop``: Blender 4.1 and later."""
+    return {"placeholder": text} if text and VERSION >= (4, 1, 0) else {}
+
+
 def undo_push(message: str) -> None:
     """One undo step for what a timer did; background mode keeps no undo stack."""
     if not bpy.app.background and bpy.context.window_manager and bpy.context.window_manager.windows:
         bpy.ops.ed.undo_push(message=message)
+
+
+@dataclass(frozen=True)
+class StripTimes:
+    """Scene frames: where the content begins, between which handles it is heard, and the hard trim of its beginning."""
+
+    start: float
+    left: float
+    right: float
+    trim: float
+
+
+def strip_times(strip: Any) -> StripTimes:
+    """Blender 5.2 renamed them all, and warns of the old names."""
+    if hasattr(strip, "content_start"):
+        return StripTimes(strip.content_start, strip.left_handle, strip.right_handle, strip.content_trim_start)
+    return StripTimes(strip.frame_start, strip.frame_final_start, strip.frame_final_end, strip.animation_offset_start)
+
+
+def strip_collection(scene: bpy.types.Scene) -> Any:
+    """The strips of a scene's sequencer at its top, where new ones are added; the sequencer is made if need be."""
+    editor = scene.sequence_editor or scene.sequence_editor_create()
+    return editor.strips if hasattr(editor, "strips") else editor.sequences
+
+
+def inside(meta: Any) -> Any:
+    """The strips of a meta strip."""
+    return meta.strips if hasattr(meta, "strips") else meta.sequences
+
+
+def strips_of(scene: bpy.types.Scene) -> list[Any]:
+    """All strips of a scene, those inside meta strips too; none when it has no sequencer."""
+    editor = scene.sequence_editor
+    if editor is None:
+        return []
+    return list(editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all)

@@ -19,6 +19,7 @@ from .problems import UserProblem
 logger = logging.getLogger(__name__)
 
 PATTERN = "frame_{:04d}.png"
+SOUND = "sound.wav"
 PROBE_BYTES = 65536
 
 
@@ -56,6 +57,23 @@ def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
             scratch.unlink(missing_ok=True)
         problem = (
             f"Frame {index + 1} cannot be written to {folder} ({error.strerror}): free disk space, then attach again"
+        )
+        raise UserProblem(problem) from error
+    return target
+
+
+def write_sound(folder: Path, data: bytes) -> Path:
+    """The sound that drove the take, beside its frames. Raises UserProblem when the disk refuses."""
+    target = folder / SOUND
+    scratch = target.with_suffix(".part")
+    try:
+        scratch.write_bytes(data)
+        scratch.replace(target)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        problem = (
+            f"The sound cannot be written to {folder} ({error.strerror}): free disk space, or choose another folder"
         )
         raise UserProblem(problem) from error
     return target
@@ -101,7 +119,8 @@ def remove(folder: Path) -> None:
     for file in folder.glob("frame_*.png"):
         if re.fullmatch(r"frame_\d{4,}\.png", file.name):
             file.unlink(missing_ok=True)
-    (folder / "take.json").unlink(missing_ok=True)
+    for name in ("take.json", SOUND):
+        (folder / name).unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -9,21 +9,18 @@ import dataclasses
 import logging
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import bpy
 import msgspec
 
-from . import capture, catalog, preferences, preflight, pump, shots, state, takes, wire
+from . import capture, catalog, preferences, preflight, pump, shots, state, takes, talking, wire
 from .problems import UserProblem
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
 
 logger = logging.getLogger(__name__)
-
-STILLS = {"i2v": frozenset({"first"}), "ti2v": frozenset({"first"}), "flf2v": frozenset({"first", "last"})}
-"""Pictures that tasks without samples begin from."""
 
 KEEP_S = 86400.0  # captured maps are deleted a day after they were last used
 
@@ -36,6 +33,19 @@ class Wish:
     seed: int | None = None
     prompt: str | None = None
     force: bool = False
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a job is told besides what is captured of the scene: persons of characters, and a sound with its speaker.
+
+    ``source`` is where the sound came from, for the take: {"from", "name"}.
+    """
+
+    people: dict[int, Any] = field(default_factory=dict)
+    sound: Any = None  # protocol SoundRef
+    person: Any = None  # protocol ImageRef
+    source: dict[str, str] = field(default_factory=dict)
 
 
 Steps = Generator[state.CaptureState, None, Any]
@@ -62,12 +72,12 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) 
     refuse(preflight.capture_problems(scene, task))
     wanted = shots.parameters(scene, task)
     samples = shots.needs_samples(scene.wanstage, task)
-    parts = wanted.parts if samples else STILLS.get(task, frozenset())
+    parts = wanted.parts if samples else shots.stills(scene.wanstage, task)
     cached = state.now.packs.get(scene.name)
     if force or (cached is not None and cached.key != shots.pack_key(scene, wanted)):
         cached = None
     if cached is not None:  # a face clip or plates take long: what is there stays
-        if cached.parts >= parts:
+        if cached.parts >= parts and (cached.pack.camera is not None or not samples):
             return cached
         parts -= cached.parts
     wanted = dataclasses.replace(wanted, parts=parts if samples else frozenset())
@@ -163,11 +173,49 @@ def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
     )
     width, height = shots.size(shot)
     takes.check_folder(scene, task, int(shots.frame_count(scene, task) * width * height * PNG_BYTES_A_PIXEL))
-    people = references(scene) if task in preflight.WITH_PEOPLE else {}
+    extra = told(scene, task)
     before = state.now.packs.get(scene.name)
     cached = yield from drive_pack(scene, force=wish.force, task=task)
-    spec = spec_of(scene, wish, with_references(cached.pack, people), cached.last)
-    return submit(scene, wish, spec, cached, captured=cached is not before)
+    spec = spec_of(scene, wish, cached, extra)
+    return submit(scene, wish, spec, cached, extra.source, captured=cached is not before)
+
+
+def told(scene: bpy.types.Scene, task: str) -> Told:
+    """The files that a task needs, as assets. Only for shots without problems. Raises UserProblem."""
+    if task in preflight.WITH_PEOPLE:
+        return Told(references(scene))
+    if task != talking.TASK:
+        return Told()
+    sound, source = sound_of(scene)
+    return Told(sound=sound, person=person_of(scene), source=source)
+
+
+def sound_of(scene: bpy.types.Scene) -> tuple[Any, dict[str, str]]:
+    """A talking shot's sound, cut to the shot, and where it came from. Raises UserProblem."""
+    wanted = talking.parameters(scene)
+    try:
+        ref = assets().add(capture.capture_sound(wanted))
+    except capture.CaptureProblem as problem:
+        raise UserProblem(str(problem)) from problem
+    except (wire.errors.WanstageError, OSError) as problem:
+        raise UserProblem(_not_kept("sound of the shot", problem)) from problem
+    name = bpy.path.basename(wanted.name)
+    return wire.specs.SoundRef(ref, name[: wire.limits.MAX_NAME_CHARS]), {"from": wanted.source, "name": name}
+
+
+def person_of(scene: bpy.types.Scene) -> Any:
+    """The picture of who speaks; None = the shot's first frame as the camera sees it. Raises UserProblem."""
+    shot = scene.wanstage
+    if shot.person == "camera":
+        return None
+    try:
+        item = talking.speaking(scene)
+        path = talking.person_file(scene) or shots.reference_path(item, preferences.settings().cache)
+        return capture.load_reference(path, assets()).image
+    except capture.CaptureProblem as problem:
+        raise UserProblem(str(problem)) from problem
+    except (wire.errors.WanstageError, OSError) as problem:
+        raise UserProblem(_not_kept("picture of the person", problem)) from problem
 
 
 def references(scene: bpy.types.Scene) -> dict[int, Any]:
@@ -201,24 +249,35 @@ def with_references(pack: Any, people: dict[int, Any]) -> Any:
     return msgspec.structs.replace(pack, characters=tracks)
 
 
-def spec_of(scene: bpy.types.Scene, wish: Wish, pack: Any, last: Any = None) -> Any:
-    """The job spec. The model is the shot's when the engine has it, else the engine's first. ``last``: last picture."""
-    shot = scene.wanstage
+def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra: Told | None = None) -> Any:
+    """The job spec. The model is the shot's when the engine has it, else the engine's first."""
+    extra = extra or Told()
+    shot, pack = scene.wanstage, with_references(cached.pack, extra.people)
     info = preflight.engine_info(shot.engine)
     models = info.models if info is not None else ()
     model = shot.model if shot.model in models or not models else models[0]
     specs = wire.specs
-    told: dict[str, Any] = {"pack": pack}
-    if not shots.needs_samples(shot, wish.task):
-        told = {"image": pack.look if wish.task in STILLS else None, "last_image": last}
+    said: dict[str, Any] = {"pack": pack} if shots.needs_samples(shot, wish.task) else {}
+    if wish.task == talking.TASK:
+        said |= _talking(shot, pack, extra)
+    elif not said:
+        said = {"image": pack.look if wish.task in shots.STILLS else None, "last_image": cached.last}
     if shot.engine == "wan":
-        told |= _wan_settings(shot, wish.task, model)
+        said |= _wan_settings(shot, wish.task, model)
     return specs.JobSpec(
         task=wish.task, width=pack.width, height=pack.height, frames=pack.frames, fps=pack.fps,
         seed=shot.seed if wish.seed is None else wish.seed, engine=shot.engine, model=model,
         prompt=shot.prompt if wish.prompt is None else wish.prompt,
-        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200], **told,
+        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200], **said,
     )  # fmt: skip
+
+
+def _talking(shot: Any, pack: Any, extra: Told) -> dict[str, Any]:
+    return {
+        "image": extra.person or pack.look,
+        "sound": extra.sound,
+        "talk": wire.specs.Talk(start_from_reference=shot.from_person, follow_pose=shot.follow_pose),
+    }
 
 
 def _wan_settings(shot: Any, task: str, model: str) -> dict[str, Any]:
@@ -238,7 +297,15 @@ def _wan_settings(shot: Any, task: str, model: str) -> dict[str, Any]:
     return {"sampler": sampler, "loras": loras, "animate": animate, "plan": shot.plan}
 
 
-def submit(scene: bpy.types.Scene, wish: Wish, spec: Any, cached: state.CachedPack, *, captured: bool) -> str:
+def submit(
+    scene: bpy.types.Scene,
+    wish: Wish,
+    spec: Any,
+    cached: state.CachedPack,
+    source: dict[str, str],
+    *,
+    captured: bool,
+) -> str:
     """Make the take, then hand the job to the client. Returns the job id."""
     client = state.now.client
     if client is None:
@@ -253,8 +320,11 @@ def submit(scene: bpy.types.Scene, wish: Wish, spec: Any, cached: state.CachedPa
          "frame_start": shots.frame_range(scene)[0]},
         {"task": wish.task, "engine": spec.engine, "model": spec.model, "seed": spec.seed, "prompt": spec.prompt,
          "size": [spec.width, spec.height], "frames": spec.frames, "fps": spec.fps, "pack_key": cached.key,
-         "capture_s": round(cached.seconds, 3), "capture_warnings": list(cached.warnings)},
+         "capture_s": round(cached.seconds, 3), "capture_warnings": list(cached.warnings),
+         **({"sound": source} if source else {})},
     )  # fmt: skip
+    if spec.sound is not None:
+        _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
     client.submit(job_id, spec, assets())
@@ -262,6 +332,15 @@ def submit(scene: bpy.types.Scene, wish: Wish, spec: Any, cached: state.CachedPa
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
+
+
+def _keep_sound(scene: bpy.types.Scene, take: Any, sound: Any) -> None:
+    """Beside the take's frames; there is no take when that fails."""
+    try:
+        takes.framefiles.write_sound(takes.folder(take), assets().read(sound.asset.id))
+    except UserProblem:
+        takes.remove(scene, take.job_id)
+        raise
 
 
 def attach(take: Any) -> None:

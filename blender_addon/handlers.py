@@ -18,7 +18,14 @@ from .problems import UserProblem
 logger = logging.getLogger(__name__)
 
 # Edits of these do not change what a capture sees, or are looked at by ``shots.pack_key`` itself.
-_UNSEEN = (bpy.types.Scene, bpy.types.Collection, bpy.types.Image, bpy.types.Screen, bpy.types.WindowManager)
+_UNSEEN = (
+    bpy.types.Scene,
+    bpy.types.Collection,
+    bpy.types.Image,
+    bpy.types.Sound,
+    bpy.types.Screen,
+    bpy.types.WindowManager,
+)
 
 
 @persistent

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, compat, faces, preflight, shots, state
+from . import catalog, compat, faces, preflight, shots, soundtrack, state, takes, talking
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -110,14 +110,22 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
             row = box.row()
             row.use_property_split = False
             row.prop(item.wanstage, "use", text=item.name)
-            shot = context.scene.wanstage
-            if item.wanstage.use and shot.task in preflight.WITH_PEOPLE:
-                box.prop(item.wanstage, "reference")
-                if not item.wanstage.reference:
-                    box.prop(item.wanstage, "reference_image", text="or Image")
-                box.prop(item.wanstage, "joints")
-                if shot.engine == "wan":
-                    _face(box, item)
+            if item.wanstage.use:
+                _person(box, item, context.scene.wanstage)
+
+
+def _person(layout: Any, item: bpy.types.Object, shot: Any) -> None:
+    speaks = shot.task == talking.TASK and shot.person == "character"
+    if not speaks and shot.task not in preflight.WITH_PEOPLE:
+        return
+    layout.prop(item.wanstage, "reference")
+    if not item.wanstage.reference:
+        layout.prop(item.wanstage, "reference_image", text="or Image")
+    if speaks:
+        return
+    layout.prop(item.wanstage, "joints")
+    if shot.engine == "wan":
+        _face(layout, item)
 
 
 def _face(layout: Any, item: bpy.types.Object) -> None:
@@ -152,6 +160,8 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "width")
             column.prop(shot, "height")
+        if shot.task == talking.TASK:
+            _talk(layout, context.scene)
         layout.prop(shot, "prompt")
         if info is not None and info.fast:
             layout.prop(shot, "quality")
@@ -164,6 +174,31 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             sentence(
                 layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
             )
+
+
+def _talk(layout: Any, scene: bpy.types.Scene) -> None:
+    """Which sound, who speaks, and how."""
+    shot = scene.wanstage
+    column = layout.column(align=True)
+    column.prop(shot, "sound_from")
+    if shot.sound_from == "strip":
+        strip = None if shot.sound_strip else talking.find_strip(scene)
+        column.prop(shot, "sound_strip", icon="SOUND", **compat.placeholder(strip.name if strip else ""))
+    elif shot.sound_from == "speaker":
+        column.prop(shot, "sound_speaker", icon="SPEAKER")
+    else:
+        column.prop(shot, "sound_file")
+        column.prop(shot, "sound_skip")
+    column = layout.column(align=True)
+    column.prop(shot, "person")
+    if shot.person == "file":
+        column.prop(shot, "person_file")
+    column = layout.column(heading="Motion", align=True)
+    column.prop(shot, "from_person")
+    column.prop(shot, "follow_pose")
+    found = talking.problems(scene)
+    if found:
+        sentence(layout, found[0], "INFO")
 
 
 class _Closed(_Panel):
@@ -258,6 +293,7 @@ class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
         layout.prop(shot, "frames_folder", text="Folder")
         layout.prop(shot, "plate_samples")
         layout.prop(shot, "occlusion", text="Occlusion")
+        layout.prop(shot, "add_sound")
 
 
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
@@ -316,6 +352,17 @@ class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
         row.operator("wanstage.retry", text="", icon="FILE_REFRESH").job_id = take.job_id
         row.operator("wanstage.remove_take", text="", icon="TRASH").job_id = take.job_id
         layout.operator("wanstage.attach", icon="LINKED")
+        if take.task == talking.TASK:
+            _take_sound(layout, context.scene, take)
+
+
+def _take_sound(layout: Any, scene: bpy.types.Scene, take: Any) -> None:
+    """A take that has a sound: into the sequencer, and Blender's own setting that keeps the pictures with it."""
+    if take.state in takes.ENDED and soundtrack.find(scene, take.job_id) is None:
+        layout.operator("wanstage.add_sound", icon="SOUND").job_id = take.job_id
+    if scene.sync_mode != "AUDIO_SYNC":
+        layout.use_property_split, layout.use_property_decorate = True, False
+        layout.prop(scene, "sync_mode", text="Playback")
 
 
 register, unregister = bpy.utils.register_classes_factory(

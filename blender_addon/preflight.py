@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, launch, shots, state
+from . import catalog, launch, shots, state, talking
 from .capture.plate import find_footage
 
 WITH_PEOPLE = frozenset({"animate", "replace"})
@@ -32,13 +32,15 @@ def capture_problems(scene: bpy.types.Scene, task: str | None = None) -> list[st
         found.append(f"The shot has {count} frames, at most {shots.MAX_FRAMES} are allowed: shorten it")
     else:
         found += frame_problems(scene, task)
-    return found + size_problems(scene.wanstage, task) + rate_problems(scene.wanstage)
+    return found + size_problems(scene.wanstage, task) + rate_problems(scene.wanstage, task)
 
 
-def rate_problems(shot: Any) -> list[str]:
-    """Whether the model makes frames of the shot's rate; those that take any number of frames follow any rate."""
+def rate_problems(shot: Any, task: str | None = None) -> list[str]:
+    """Whether the model makes frames of the shot's rate; those that take any number of frames follow any rate,
+    but not to sound: they hear so many frames a second as they were made for."""
     info = catalog.model_info(shot.engine, shot.model)
-    if info is None or info.any_frames or abs(shot.fps / info.fps - 1.0) <= FPS_TOLERANCE:
+    hears = shot.engine == "wan" and (task or shot.task) == talking.TASK
+    if info is None or (info.any_frames and not hears) or abs(shot.fps / info.fps - 1.0) <= FPS_TOLERANCE:
         return []
     title = info.title or info.name
     return [f"{title} makes {info.fps:g} frames a second, not {shot.fps:g}: set Rate to {info.fps:g}"]
@@ -74,6 +76,8 @@ def task_problems(scene: bpy.types.Scene, task: str) -> list[str]:
     """What the task needs besides."""
     if task in PROMPTED and not scene.wanstage.prompt.strip():
         return ["Text to Video is made from the prompt alone and that is empty: write what is seen"]
+    if task == talking.TASK:
+        return talking.problems(scene) or talking.file_problems(scene)
     return people_problems(scene, task) if task in WITH_PEOPLE else []
 
 

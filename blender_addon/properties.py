@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, compat
+from . import catalog, compat, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -23,11 +23,30 @@ TASKS = [
     ("ti2v", "Text and Image to Video", "The first frame with materials, moved by the prompt, on the small model"),
     ("flf2v", "First and Last Frame", "From the first frame with materials to the last, by the prompt"),
     ("t2v", "Text to Video", "The prompt alone"),
+    ("s2v", "Talking Shot", "Sound drives the person in a picture: a line of dialogue becomes a talking shot"),
 ]
 
 
 def _is_camera(_owner: bpy.types.ID, item: bpy.types.Object) -> bool:
     return item.type == "CAMERA"
+
+
+def _is_speaker(_owner: bpy.types.ID, item: bpy.types.Object) -> bool:
+    return item.type == "SPEAKER"
+
+
+def _strip_names(_owner: bpy.types.ID, context: bpy.types.Context, _typed: str) -> list[str]:
+    return talking.strip_names(context.scene)
+
+
+CUSTOM_NUMBER = 8  # files keep numbers: sizes that were added later come behind it
+SIZE_ITEMS = [
+    *(
+        (name, name.replace("x", " x "), "Width and height in pixels", "NONE", place + (place >= CUSTOM_NUMBER))
+        for place, name in enumerate(SIZES)
+    ),
+    (catalog.CUSTOM, "Custom", "Width and height of your own", "NONE", CUSTOM_NUMBER),
+]
 
 
 class WANSTAGE_PG_take(bpy.types.PropertyGroup):
@@ -52,6 +71,7 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     eta: FloatProperty(name="Seconds Left", default=-1.0)
     problem: StringProperty(name="Problem")
     plane: StringProperty(name="Plane")
+    sound_added: BoolProperty(name="Sound Added", description="Its sound was put into the sequencer")
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
 
 
@@ -88,10 +108,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     frame_end: IntProperty(name="Last", default=81, description="Last scene frame of the shot")
     size: EnumProperty(
         name="Size",
-        items=[
-            *((name, name.replace("x", " x "), "Width and height in pixels") for name in SIZES),
-            (catalog.CUSTOM, "Custom", "Width and height of your own"),
-        ],
+        items=SIZE_ITEMS,
         default="832x480",
         description="Size of the frames that are made",
     )
@@ -200,6 +217,74 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     )
     plate_samples: IntProperty(
         name="Samples", default=16, min=1, max=4096, description="Cycles samples a pixel of pictures with materials"
+    )
+    sound_from: EnumProperty(
+        name="Sound",
+        items=[
+            ("strip", "Sequencer", "A sound strip of the Video Sequencer, as it is trimmed and placed"),
+            ("speaker", "Speaker", "The sound of a speaker object, from where it begins to play"),
+            ("file", "File", "A sound or video file, beginning at the shot's first frame"),
+        ],
+        default="strip",
+        description="Where the sound comes from that drives the shot",
+    )
+    sound_strip: StringProperty(
+        name="Strip",
+        search=_strip_names,
+        description="The sound strip; empty uses the active one, or the only one that plays during the shot",
+    )
+    sound_speaker: PointerProperty(
+        name="Speaker",
+        type=bpy.types.Object,
+        poll=_is_speaker,
+        description="The speaker object; distance and direction are not heard",
+    )
+    sound_file: StringProperty(
+        name="File",
+        subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
+        description="A sound file, or a video with sound",
+    )
+    sound_skip: FloatProperty(
+        name="Start",
+        default=0.0,
+        min=0.0,
+        max=86400.0,
+        subtype="TIME",
+        unit="TIME",
+        description="Where in the file the shot begins, in seconds",
+    )
+    person: EnumProperty(
+        name="Person",
+        items=[
+            ("character", "Character", "The reference picture of a character, see Characters"),
+            ("file", "Image", "A picture file"),
+            ("camera", "Camera View", "The shot's first frame with materials, as the camera sees it"),
+        ],
+        default="character",
+        description="Who speaks",
+    )
+    person_file: StringProperty(
+        name="Image",
+        subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
+        description="A PNG or JPEG picture of who speaks",
+    )
+    from_person: BoolProperty(
+        name="Start from Image",
+        default=False,
+        description="The first frame is the person's image itself; else the model begins as it likes",
+    )
+    follow_pose: BoolProperty(
+        name="Follow Rig",
+        default=False,
+        description="The body moves as the character's rig does; else as the model likes",
+    )
+    add_sound: BoolProperty(
+        name="Sound to Sequencer",
+        default=True,
+        description="Add the sound of finished takes to the Video Sequencer; it is muted while the strip or speaker "
+        "that it came from plays",
     )
     loras: CollectionProperty(type=WANSTAGE_PG_lora)
     lora_index: IntProperty(name="LoRA")

@@ -16,8 +16,11 @@ from .capture import plate as capture_plate
 from .problems import UserProblem
 
 MAX_FRAMES = state.MAX_FRAMES
+TALKING = "s2v"
 WAN_PARTS = {"animate": frozenset({"face"}), "replace": frozenset({"face", "plate", "mask", "depth"})}
 """What the video models need of a shot's samples, by task; tasks that are not here need no samples."""
+STILLS = {"i2v": frozenset({"first"}), "ti2v": frozenset({"first"}), "flf2v": frozenset({"first", "last"})}
+"""Pictures that tasks without samples begin from."""
 DRIVEN_BY_CLAY = "wan2.2-animate-2"
 """Models of this name are driven by the pictures themselves, not by a skeleton."""
 
@@ -64,7 +67,25 @@ def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 
 def needs_samples(shot: Any, task: str) -> bool:
     """Whether the task needs the whole shot; the others need a picture or two, or none."""
+    if task == TALKING:  # whatever the engine
+        return bool(shot.follow_pose)
     return shot.engine != "wan" or task in WAN_PARTS
+
+
+def stills(shot: Any, task: str) -> frozenset[str]:
+    """The pictures that a task without samples needs."""
+    if task == TALKING:
+        return frozenset({"first"}) if shot.person == "camera" else frozenset()
+    return STILLS.get(task, frozenset())
+
+
+def sampled_parts(shot: Any, task: str) -> frozenset[str]:
+    """What a task needs of the shot's samples, besides camera and poses."""
+    if task == TALKING:
+        return frozenset({"look"}) if shot.person == "camera" else frozenset()
+    if shot.engine != "wan":
+        return capture_params.DRAFT_PARTS
+    return frozenset({"clay"}) if shot.model.startswith(DRIVEN_BY_CLAY) else WAN_PARTS.get(task, frozenset())
 
 
 def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_params.ShotParams:
@@ -79,9 +100,7 @@ def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_param
         _character(item, index, wan and task in WAN_PARTS, driven in {item, None})
         for index, item in enumerate(everybody, start=1)
     )
-    parts = WAN_PARTS.get(task, frozenset()) if wan else capture_params.DRAFT_PARTS
-    if wan and shot.model.startswith(DRIVEN_BY_CLAY):
-        parts = frozenset({"clay"})
+    parts = sampled_parts(shot, task)
     return capture_params.ShotParams(
         scene=scene.name, camera=camera(scene).name, frame_start=frame_range(scene)[0],
         frames=frame_count(scene, task), fps=shot.fps, width=width, height=height, characters=people, parts=parts,

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import framefiles, playback, preferences
+from . import framefiles, playback, preferences, soundtrack
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -105,11 +105,35 @@ def scene_fps(scene: bpy.types.Scene) -> float:
 
 
 def solo(scene: bpy.types.Scene, job_id: str) -> None:
-    """Show this take's plane and hide the others of the scene."""
+    """Show this take's plane and hide the others of the scene; it alone is heard, if it has a sound."""
     for take in scene.wanstage.takes:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.set_visible(plane, take.job_id == job_id)
+        hear(scene, take, take.job_id == job_id)
+
+
+def hear(scene: bpy.types.Scene, take: Any, wanted: bool) -> None:
+    """Whether a take's strip is heard: not while what it came from plays as well."""
+    told = meta(take).get("sound") or {}
+    doubled = soundtrack.plays(scene, told.get("from", ""), told.get("name", ""))
+    soundtrack.set_heard(scene, take.job_id, wanted and not doubled)
+
+
+def sound_file(take: Any) -> Path:
+    """The sound that drove the take; there is none for takes of other tasks."""
+    return folder(take) / framefiles.SOUND
+
+
+def add_sound(scene: bpy.types.Scene, take: Any) -> bool:
+    """The take's sound into the sequencer; whether it is there now."""
+    path = sound_file(take)
+    if not path.is_file() or soundtrack.add(scene, take, path) is None:
+        return False
+    take.sound_added = True
+    plane = playback.find_plane(take.job_id)
+    hear(scene, take, plane is None or not plane.hide_viewport)
+    return True
 
 
 def place(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> bpy.types.Object:
@@ -131,6 +155,8 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
         return
     plane = place(scene, take, camera)
     playback.show_sequence(plane, framefiles.path_of(frames, 0), take, scene_fps(scene))
+    if scene.wanstage.add_sound and not take.sound_added:  # once: who deletes the strip does not want it
+        add_sound(scene, take)
 
 
 def move_beside_file(target_blend: Path) -> int:
@@ -149,6 +175,7 @@ def move_beside_file(target_blend: Path) -> int:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.point_at(plane, framefiles.path_of(target, 0))
+        soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         moved += 1
     return moved
 
@@ -157,6 +184,7 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     """The row, its plane and its files."""
     rows = scene.wanstage.takes
     index = next(i for i, take in enumerate(rows) if take.job_id == job_id)
+    soundtrack.remove(scene, job_id)
     framefiles.remove(folder(rows[index]))
     playback.remove_plane(job_id)
     rows.remove(index)

@@ -143,7 +143,10 @@ def _check_sound(spec: JobSpec) -> None:
         _refuse("the task s2v needs the sound that drives it: give sound")
     elif not 0 < sound.asset.nbytes <= limits.MAX_SOUND_BYTES:
         nbytes = sound.asset.nbytes
-        _refuse(f"the job's sound has {nbytes} bytes, 1 to {limits.MAX_SOUND_BYTES} are allowed for a sound file")
+        _refuse(
+            f"the job's sound has {nbytes} bytes, 1 to {limits.MAX_SOUND_BYTES} are allowed: send the part that is "
+            "heard"
+        )
     if spec.talk.follow_pose and not (spec.pack and spec.pack.characters):
         _refuse(
             "the job's talk.follow_pose needs a character in a drive pack (pack.characters): capture the scene, or "

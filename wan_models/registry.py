@@ -58,9 +58,9 @@ _ENGINES: tuple[EngineRow, ...] = (
         name="draft",
         path="wan_models.draft:DraftEngine",
         models=("draft",),
-        tasks=("animate", "i2v"),
-        needs=(("cv2", "opencv-contrib-python"), ("scipy", "scipy")),
-        preload=("wan_models.draft.i2v", "wan_models.draft.animate"),
+        tasks=("animate", "i2v", "s2v"),
+        needs=(("cv2", "opencv-contrib-python"), ("scipy", "scipy"), ("av", "av")),
+        preload=("wan_models.draft.i2v", "wan_models.draft.animate", "wan_models.draft.s2v.ready"),
     ),
     EngineRow(
         name="wan",

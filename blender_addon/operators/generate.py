@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import generation, playback, preflight, properties, pump, state, takes, wire
+from .. import generation, playback, preflight, properties, pump, state, takes, talking, wire
 from ..problems import UserProblem
 
 STEP_BUDGET_S = 0.05
@@ -119,14 +119,13 @@ class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
 
     def _steps(self, context: bpy.types.Context) -> generation.Steps:
         scene = context.scene
-        people = {}
-        if self.filepath and self.task in preflight.WITH_PEOPLE:
+        told = generation.Told()
+        if self.filepath and self.task in {*preflight.WITH_PEOPLE, talking.TASK}:
             generation.refuse(preflight.task_problems(scene, self.task))
-            people = generation.references(scene)
+            told = generation.told(scene, self.task)
         cached = yield from generation.drive_pack(scene, force=self.force, task=self.task if self.filepath else None)
         if self.filepath:
-            pack = generation.with_references(cached.pack, people)
-            spec = generation.spec_of(scene, generation.Wish(self.task), pack, cached.last)
+            spec = generation.spec_of(scene, generation.Wish(self.task), cached, told)
             _write_bundle(Path(bpy.path.abspath(self.filepath)), spec)
         return cached
 
@@ -177,6 +176,8 @@ class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
         shot = context.scene.wanstage
         found = preflight.backend_problems(shot.engine, shot.task, shot.model)
         found += preflight.capture_problems(context.scene)
+        if shot.task == talking.TASK:
+            found += talking.problems(context.scene)
         return _poll(cls, found)
 
     def _steps(self, context: bpy.types.Context) -> generation.Steps:

@@ -1,4 +1,4 @@
-"""wanstage.show_take, wanstage.retry, wanstage.remove_take and wanstage.relink_takes."""
+"""wanstage.show_take, wanstage.retry, wanstage.remove_take, wanstage.add_sound and wanstage.relink_takes."""
 
 from __future__ import annotations
 
@@ -109,6 +109,26 @@ class WANSTAGE_OT_remove_take(_OnTake, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class WANSTAGE_OT_add_sound(_OnTake, bpy.types.Operator):
+    """Add the take's sound to the Video Sequencer, at the take's first frame"""
+
+    bl_idname = "wanstage.add_sound"
+    bl_label = "Add Sound to Sequencer"
+    bl_options = {"REGISTER", "UNDO"}
+
+    job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+
+    def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
+        scene, _ = takes.find(take.job_id)
+        if not takes.sound_file(take).is_file():
+            message = f"{take.name} has no sound at {takes.sound_file(take)}: only talking shots have one"
+            raise UserProblem(message)
+        if not takes.add_sound(scene, take):
+            message = f"Blender cannot play the sound of {take.name}, see {takes.sound_file(take)}"
+            raise UserProblem(message)
+        return {"FINISHED"}
+
+
 class WANSTAGE_OT_relink_takes(bpy.types.Operator):
     """Put the planes of all takes right again: camera, sequence and timing, from the frames on disk"""
 
@@ -124,5 +144,11 @@ class WANSTAGE_OT_relink_takes(bpy.types.Operator):
 
 
 register, unregister = bpy.utils.register_classes_factory(
-    (WANSTAGE_OT_show_take, WANSTAGE_OT_retry, WANSTAGE_OT_remove_take, WANSTAGE_OT_relink_takes)
+    (
+        WANSTAGE_OT_show_take,
+        WANSTAGE_OT_retry,
+        WANSTAGE_OT_remove_take,
+        WANSTAGE_OT_add_sound,
+        WANSTAGE_OT_relink_takes,
+    )
 )

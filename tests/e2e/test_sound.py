@@ -14,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
 from protocol.client import Client
@@ -24,8 +25,11 @@ from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import picture
 from tests.e2e.test_cli import wanstage
 from tests.e2e.test_draft import libraries
+from tests.unit.sound.making import clicks, onsets, write_sound
+from wan_models.events import FramesDecoded
 from wan_models.requests import Sound
 from wan_models.sound import envelope, read_wave
+from wan_models.testing import TestEngine
 
 SENTENCE = Path(__file__).parents[1] / "fixtures" / "speech" / "sentence.flac"  # 5.3 s
 FRAMES = 85  # of them at 16 a second
@@ -108,6 +112,23 @@ def test_a_spoken_line_becomes_a_shot_as_long_as_it(served: Served, tmp_path: Pa
     heard = envelope(read_wave(Sound(SENTENCE)), 16000, 16.0, FRAMES)
     assert np.abs(shown(out, FRAMES) - heard).max() < 0.01
     assert read_wave(Sound(movie)).std() == pytest.approx(read_wave(Sound(SENTENCE)).std(), rel=0.1)
+
+
+def test_clicks_are_seen_in_the_movie_when_they_are_heard_in_it(served: Served, tmp_path: Path) -> None:
+    """To the frame, from a start that is no whole number of frames; the last click is in the last frame."""
+    spec, person = written(tmp_path, frames=32, fps=24)
+    movie, click = tmp_path / "clicks.mp4", tmp_path / "clicks.flac"
+    moments = [0.02, 0.5, 0.9, 1.3]
+    write_sound(click, clicks([0.31 + each for each in moments], 3.0, 44100), 44100, "flac")
+    told = ("--image", person, "--sound", click, "--sound-start", "0.31", "--movie", movie)
+    status, _, text = wanstage("submit", spec, *told, served=served)
+    assert status == 0, text
+    heard = onsets(read_wave(Sound(movie)))
+    assert heard == pytest.approx(moments, abs=0.005)
+    with av.open(str(movie)) as opened:
+        blue = np.array([frame.to_ndarray(format="rgb24")[..., 2].mean() for frame in opened.decode(video=0)])
+    seen = np.flatnonzero(blue > 100).tolist()
+    assert seen == [int(each * 24) for each in moments]
 
 
 def test_a_movie_alone_and_part_of_the_sound(served: Served, tmp_path: Path) -> None:
@@ -252,6 +273,17 @@ def test_the_shot_goes_on_behind_the_sound(seen: Seen, tmp_path: Path) -> None:
     blue = [frame[2] for frame in seen.wait_frames(mine, 8)]
     assert min(blue[:4]) > 200
     assert blue[4:] == [0] * 4
+
+
+def test_a_killed_worker_changes_no_byte(seen: Seen, served: Served) -> None:
+    spec = job(seen, add(seen, SENTENCE), frames=30, prompt=json.dumps({"delay_s": 0.05}))
+    mine = seen.submit(spec)
+    seen.wait_frames(mine, 4)
+    served.worker().kill()
+    events = TestEngine().generate(to_request(seen.folder, spec), lambda: False)
+    alone = [event.frames[0].tobytes() for event in events if isinstance(event, FramesDecoded)]
+    assert seen.wait_frames(mine, 30) == alone
+    assert seen.wait_state(mine, "finished").attempt == 2
 
 
 def test_weights_that_are_read_are_seen_by_the_client(seen: Seen, tmp_path: Path) -> None:

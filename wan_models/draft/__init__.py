@@ -28,7 +28,7 @@ class DraftEngine:
 
     name: str = "draft"
     models: tuple[str, ...] = ("draft",)
-    tasks: tuple[str, ...] = ("animate", "i2v")
+    tasks: tuple[str, ...] = ("animate", "i2v", "s2v")
 
     def check(self, request: Request) -> None:
         """Raise RequestRefused, one sentence, for what ``generate`` could not do."""

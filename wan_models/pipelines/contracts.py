@@ -50,8 +50,10 @@ class VideoVae(Protocol):
     spatial: int
     channels: int
 
-    def load(self) -> None:
-        """Read its weights now, where the plan keeps them: else the first chunk waits for that."""
+    def load(self, shape: Sequence[int] = ()) -> None:
+        """Read its weights now, where the plan keeps them: else the first chunk waits for that. ``shape``: of latents
+        that will be decoded, so that memory for them is made ready too, beside other work.
+        """
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(1, 3, T, H, W), T = 4n + 1, any device -> normalised latents float32 on the device. Uses mu itself."""

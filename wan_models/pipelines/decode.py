@@ -9,9 +9,9 @@ and Wan2.2's (48 channels, stride 16, 2 x 2 pixels folded into channels).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.autoencoders import autoencoder_kl_wan
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 _wan: Any = autoencoder_kl_wan  # diffusers' functions have no annotations
 
 _HOST = torch.device("cpu")
+Caches: TypeAlias = list[Tensor | str | None]
+"""What each causal convolution remembers of the frames before."""
 STRIDE = 4
 """Frames a latent frame, after the first, which holds one."""
 
@@ -39,12 +41,22 @@ class StreamingVae:
     be under way at once.
     """
 
-    def __init__(self, vae: nn.Module, device: torch.device, dtype: torch.dtype, *, park: bool = False) -> None:
+    def __init__(
+        self,
+        vae: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        park: bool = False,
+        seen: Callable[[Caches], None] | None = None,
+    ) -> None:
         """``vae``: an ``AutoencoderKLWan`` in evaluation mode. ``dtype`` is the one that its weights have on
         ``device``; the official code uses float32. ``park``: between two chunks of a decode its caches wait in the
         host's memory, so that of many decodes under way at once (tiles) only the one at work takes the card's.
+        ``seen`` is shown the caches after each chunk of a decode.
         """
         self._park = park
+        self._seen = seen
         self._vae: Any = vae
         config: Any = vae.config
         self._device = device
@@ -56,7 +68,7 @@ class StreamingVae:
         self._mean = torch.tensor(config.latents_mean, dtype=torch.float32, device=device).view(shape)
         self._std = torch.tensor(config.latents_std, dtype=torch.float32, device=device).view(shape)
 
-    def load(self) -> None:
+    def load(self, shape: Sequence[int] = ()) -> None:
         """Nothing to do: the weights are here."""
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -94,14 +106,16 @@ class StreamingVae:
             caches = _moved(caches, self._device) if self._park else caches
             chunk = self._vae.decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
             caches = _moved(caches, _HOST) if self._park else caches
+            if self._seen is not None:
+                self._seen(caches)
             yield _wan.unpatchify(chunk, self._patch).clamp(-1.0, 1.0).float()
 
 
-def _moved(caches: list[Tensor | str | None], device: torch.device) -> list[Tensor | str | None]:
+def _moved(caches: Caches, device: torch.device) -> Caches:
     """The same on another device. To the host without waiting, torch takes pinned memory; a stream keeps the order."""
     return [each.to(device, non_blocking=True) if isinstance(each, Tensor) else each for each in caches]
 
 
-def _caches(module: nn.Module) -> list[Tensor | str | None]:
+def _caches(module: nn.Module) -> Caches:
     """One empty place for each causal convolution, as ``AutoencoderKLWan.clear_cache`` makes them."""
     return [None] * sum(isinstance(each, _wan.WanCausalConv3d) for each in module.modules())

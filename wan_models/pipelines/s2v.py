@@ -170,7 +170,7 @@ def _denoised(job: _Job, clip: Clip, told: _Told) -> Denoising:
         )
 
     start = noise(tuple(told.pose.shape), job.request.seed + clip.number, job.parts.device)
-    job.parts.vae.load()  # else the first frame would wait for it
+    job.parts.vae.load((*start.shape[:2], start.shape[2] + 1, *start.shape[3:]))
     yield StageStarted(f"denoise{job.name(clip)}", job.settings.steps)
     # Previews count a first latent frame of one frame; here all have four.
     previews = Previews(first=clip.first - clip.skip + STRIDE, last=job.request.frames - 1)
@@ -211,9 +211,9 @@ def _decoded(job: _Job, clip: Clip, latents: Tensor) -> Iterator[Event]:
         first, place = place * STRIDE, place + 1
         if first < 0:
             continue
-        if clip is not job.every[-1]:
-            job.carry.add(chunk)
         new = chunk[:, :, max(clip.skip - first, 0) : end - first]
+        if clip is not job.every[-1]:
+            job.carry.add(new)
         if new.shape[2]:
             done = min(first + STRIDE, end) - clip.skip
             yield FramesDecoded(clip.first + done - new.shape[2], to_frames(new))

@@ -47,7 +47,7 @@ def estimate_image(image: NDArray[np.uint8], models: Path | None = None) -> Foun
     """
     if (reason := unavailable(models)) is not None:
         raise PoseUnavailable(reason)
-    pose = _detect_pose(image, str(find_model(POSE_MODEL, models)))
+    pose = detect_pose(image, str(find_model(POSE_MODEL, models)))
     if not pose.pose_landmarks:
         return None
     size = np.array([image.shape[1], image.shape[0]], np.float32)
@@ -66,7 +66,8 @@ def body_points(landmarks: NDArray[np.float32], size: NDArray[np.float32]) -> ND
     return np.asarray(body, np.float32)
 
 
-def _detect_pose(image: NDArray[np.uint8], path: str) -> Any:  # noqa: ANN401 - mediapipe has no types
+def detect_pose(image: NDArray[np.uint8], path: str) -> Any:  # noqa: ANN401 - mediapipe has no types
+    """What MediaPipe's pose model at ``path`` finds in ``image``, as MediaPipe says it."""
     import mediapipe as mp
     from mediapipe.tasks.python import BaseOptions, vision
 

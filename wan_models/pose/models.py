@@ -9,10 +9,12 @@ from platformdirs import user_cache_path
 
 POSE_MODEL = "pose_landmarker_full.task"
 HAND_MODEL = "hand_landmarker.task"
+FACE_MODEL = "face_landmarker.task"
 ENVIRONMENT = "WANSTAGE_MEDIAPIPE_MODELS"
 SOURCES = {
     POSE_MODEL: "https://ai.google.dev/edge/mediapipe/solutions/vision/pose_landmarker",
     HAND_MODEL: "https://ai.google.dev/edge/mediapipe/solutions/vision/hand_landmarker",
+    FACE_MODEL: "https://ai.google.dev/edge/mediapipe/solutions/vision/face_landmarker",
 }
 
 

@@ -239,16 +239,16 @@ def test_the_job_says_what_the_panel_says(offered: Any) -> None:
         pass
     kept = state.now.packs[offered.name]
     specs = wire.specs
-    spec = generation.spec_of(offered, generation.Wish("flf2v"), kept.pack, kept.last)
+    spec = generation.spec_of(offered, generation.Wish("flf2v"), kept)
     assert (spec.pack, spec.image, spec.last_image) == (None, kept.pack.look, kept.last)
     assert (spec.image.width, spec.image.height) == (spec.width, spec.height) == (128, 64)
     assert spec.sampler == specs.Sampler(6, 2.0, 3.0, None, "fast")
     assert spec.loras == (specs.Lora("glow", 0.5, "high"), specs.Lora("calm", 1.0, "low"))
     assert (spec.plan, spec.model, spec.frames) == ("swap", "wan2.2-i2v-a14b", 9)
     own.steps, own.guidance, own.guidance_low, own.quality = 0, 0.0, 0.0, "default"
-    assert generation.spec_of(offered, generation.Wish("i2v"), kept.pack).sampler == specs.Sampler()
+    assert generation.spec_of(offered, generation.Wish("i2v"), kept).sampler == specs.Sampler()
     own.task = "t2v"
-    spec = generation.spec_of(offered, generation.Wish("t2v"), kept.pack)
+    spec = generation.spec_of(offered, generation.Wish("t2v"), kept)
     assert (spec.pack, spec.image) == (None, None)
     assert bpy.ops.wanstage.remove_lora() == {"FINISHED"}
     assert [lora.name for lora in own.loras] == ["glow", ""]

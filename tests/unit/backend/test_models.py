@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from backend.models import Models, passes
 from protocol.errors import InvalidJob
-from protocol.specs import AssetRef, ImageRef, JobSpec, Lora, Sampler
+from protocol.specs import AssetRef, ImageRef, JobSpec, Lora, Sampler, SoundRef, Talk
 from wan_models.models import MODELS
 from wan_models.options import Options
 from wan_models.registry import EngineRow, engine_infos
@@ -69,9 +70,22 @@ def test_random_weights_lack_nothing() -> None:
     models.check(WAN, ti2v(task="t2v"))
     models.check(WAN, ti2v(image=PICTURE, prompt=""))
     models.check(WAN, animate(task="replace"))
+    models.check(WAN, talk())
+
+
+def talk(**fields: Any) -> JobSpec:
+    told = {"width": 832, "height": 448, "frames": 85, "fps": 16.0, "model": "wan2.2-s2v-14b", "image": PICTURE}
+    sound = SoundRef(AssetRef("3" * 64, 9))
+    return JobSpec(**{"task": "s2v", "engine": "wan", "sound": sound, **told, **fields})
 
 
 BAD = [
+    (talk(height=480), "wan2.2-s2v-14b makes multiples of 64 pixels"),
+    (talk(fps=25.0), "wan2.2-s2v-14b makes 16 frames a second, not 25"),
+    (talk(frames=3001), "wan2.2-s2v-14b makes at most 3000 frames"),
+    (talk(task="t2v", sound=None), "wan2.2-s2v-14b does s2v, not t2v"),
+    (talk(model="wan2.2-t2v-a14b"), "wan2.2-t2v-a14b does t2v, not s2v"),
+    (talk(sampler=Sampler(preset="fast")), "wan2.2-s2v-14b has no fast preset"),
     (spec(task="t2v"), "wan2.2-i2v-a14b does i2v and flf2v, not t2v"),
     (spec(frames=80), "wan2.2-i2v-a14b makes 4n + 1 frames, not 80: ask for 77 or 81"),
     (spec(frames=160), "ask for 157 or 161"),
@@ -111,6 +125,10 @@ def test_engines_without_loras_refuse_them(nowhere: Options) -> None:
 def test_passes_of_a_job() -> None:
     assert passes(spec()) == passes(JobSpec("i2v", 64, 64, 400, 16.0)) == 1
     assert [passes(animate(frames=count)) for count in (1, 77, 78, 300)] == [1, 1, 2, 4]
+    talking = [talk(frames=count) for count in (77, 78, 157, 158)]
+    assert [passes(each) for each in talking] == [1, 2, 2, 3]
+    begun = [replace(each, talk=Talk(start_from_reference=True)) for each in talking]
+    assert [passes(each) for each in begun] == [1, 1, 2, 2]
 
 
 def test_looking_at_models_imports_nothing_heavy(nowhere: Options) -> None:

@@ -6,6 +6,7 @@ import wave
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import avg_pool3d
 
 from tests.unit.pipelines.animate_shot import body_track, reference_picture
 from wan_models.pipelines.decode import StreamingVae
@@ -96,16 +98,17 @@ def tiny_network() -> WanS2VTransformer3DModel:
 
 
 class TinyParts:
-    """contracts.Parts of a tiny network and VAE with the released strides; texts are numbers of their length."""
+    """contracts.Parts of a tiny network; texts are numbers of their length, states the sound's energy.
+
+    The VAE is a stand-in of the released strides, unless a real one is asked for: that takes a second a clip.
+    """
 
     device, dtype = CPU, torch.float32
 
-    def __init__(self, segment: int = ROW.segment) -> None:
+    def __init__(self, segment: int = ROW.segment, *, real_vae: bool = False) -> None:
         self.row = replace(ROW, segment=segment)
         self.network: Any = tiny_network()
-        torch.manual_seed(11)
-        self.autoencoder: Any = AutoencoderKLWan(base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
-        self.autoencoder.eval().requires_grad_(False)
+        self.vae: Any = StreamingVae(tiny_vae(), CPU, torch.float32) if real_vae else FoldingVae()
         self.log: list[str] = []
 
     def with_segment(self, length: int) -> TinyParts:
@@ -123,10 +126,6 @@ class TinyParts:
     def hear(self, samples: NDArray[np.float32]) -> Tensor:
         return energy(samples)
 
-    @property
-    def vae(self) -> Any:
-        return StreamingVae(self.autoencoder, CPU, torch.float32)
-
     @contextmanager
     def transformer(self, expert: str = "high") -> Iterator[Any]:
         self.log.append("network")
@@ -136,21 +135,51 @@ class TinyParts:
         self.log.append("room")
 
 
-class PaintingParts(TinyParts):
-    """Stand-ins: each frame comes out as bright as what the network was told to hear at it.
+def tiny_vae() -> Any:
+    """The real class, narrow."""
+    torch.manual_seed(11)
+    vae = AutoencoderKLWan(base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1)
+    return vae.eval().requires_grad_(False)
 
-    The network paints the sound's first number at each of a latent frame's four steps into four latent channels; the
-    VAE shows channel c of a latent frame in its frame c (the first latent frame has one frame, the last channel).
+
+class FoldingVae:
+    """Latents are the frames themselves, an eighth as large: channel 3 * f + c is colour c of a latent frame's frame f.
+
+    The first latent frame has one frame, four times. Nothing remembers what came before.
     """
+
+    spatial, channels = 8, 16
+
+    def load(self, shape: Sequence[int] = ()) -> None:
+        pass
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        edges = [0, *range(1, pixels.shape[2] + 1, 4)]
+        return self.encode_chunks(pixels[:, :, a:b] for a, b in pairwise(edges))
+
+    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
+        return torch.cat([self._folded(chunk) for chunk in chunks], dim=2)
+
+    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+        for place in range(latents.shape[2]):
+            small = latents[:, :12, place].unflatten(1, (4, 3)).transpose(1, 2)
+            frames = small.repeat_interleave(8, 3).repeat_interleave(8, 4).clamp(-1.0, 1.0)
+            yield frames if place else frames[:, :, -1:]
+
+    def _folded(self, chunk: Tensor) -> Tensor:
+        small = avg_pool3d(chunk, (1, 8, 8)).expand(-1, -1, 4, -1, -1)
+        folded = small.transpose(1, 2).flatten(1, 2)[:, :, None]
+        return torch.cat([folded, torch.zeros_like(folded[:, :4])], dim=1)
+
+
+class PaintingParts(TinyParts):
+    """Each frame comes out as bright as what the network was told to hear at it: 0 black, 1 white."""
 
     def __init__(self, segment: int = 80) -> None:
         self.row = replace(ROW, segment=segment)
+        self.vae = FoldingVae()
         self.log = []
         self.network = _Painter()
-
-    @property
-    def vae(self) -> Any:
-        return _Shutter()
 
 
 @dataclass(frozen=True)
@@ -159,36 +188,19 @@ class _Heard:
 
 
 class _Painter:
+    """A network that paints the first of a step's heard numbers into that step's frame."""
+
     def prepare(self, words: Tensor, reference: Tensor, pose: Tensor, sound: Tensor, motion: Tensor | None) -> _Heard:
         assert sound.shape[-1] == 4 * pose.shape[2]
         return _Heard(self.guide(words, sound))
 
     def guide(self, words: Tensor, sound: Tensor) -> Tensor:
-        return sound[:, 0, 0]
+        return sound[0, 0, 0]
 
     def __call__(self, latents: Tensor, timestep: Tensor, conditions: _Heard) -> Tensor:
         """The velocity that ends, after one step, at latents of the heard numbers."""
         target = torch.zeros_like(latents)
-        target[0, :4] = conditions.guide.reshape(-1, 4).T[:, :, None, None]
+        heard = conditions.guide.reshape(-1, 4).T.repeat_interleave(3, 0)  # (12, t)
+        target[0, :12] = heard[:, :, None, None] * 2.0 - 1.0
         sigma = make_schedule(1, ROW.shift, CPU).scheduler.sigmas[0]
         return (latents - target) / sigma
-
-
-class _Shutter:
-    spatial, channels = 8, 16
-
-    def load(self, shape: Sequence[int] = ()) -> None:
-        pass
-
-    def encode(self, pixels: Tensor) -> Tensor:
-        return torch.zeros(1, 16, 1, pixels.shape[3] // 8, pixels.shape[4] // 8)
-
-    def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
-        return torch.cat([self.encode(chunk) for chunk in chunks], dim=2)
-
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
-        for place in range(latents.shape[2]):
-            frames = (
-                latents[:, None, :4, place].repeat_interleave(8, 3).repeat_interleave(8, 4).expand(-1, 3, -1, -1, -1)
-            )
-            yield (frames if place else frames[:, :, -1:]) * 2.0 - 1.0

@@ -6,7 +6,9 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_models.pipelines.decode import StreamingVae
+from wan_models.memory.load import build
+from wan_models.pipelines.decode import Caches, StreamingVae
+from wan_models.pipelines.parking import cache_bytes
 
 CPU = torch.device("cpu")
 MULT = [1, 1, 1, 1]
@@ -47,6 +49,19 @@ def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan, park: 
     chunks = list(StreamingVae(vae, CPU, torch.float32, park=park).decode(latents))
     assert [chunk.shape[2] for chunk in chunks] == [1, 4, 4, 4]
     assert torch.equal(torch.cat(chunks, 2), _whole(vae, latents))
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_what_a_decode_parks_is_known_before(vae: AutoencoderKLWan, frames: int) -> None:
+    latents, seen = _latents(vae, frames), []
+
+    def look(caches: Caches) -> None:
+        seen.append([each.nbytes for each in caches if isinstance(each, torch.Tensor)])
+
+    list(StreamingVae(vae, CPU, torch.float32, seen=look).decode(latents))
+    skeleton = build("AutoencoderKLWan", dict(vae.config))
+    assert cache_bytes(skeleton, latents.shape, torch.float32) == seen[:2]
+    assert all(sizes == seen[-1] for sizes in seen[1:])
 
 
 def test_a_chunk_is_out_before_the_next_is_begun(vae: AutoencoderKLWan) -> None:

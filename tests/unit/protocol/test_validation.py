@@ -142,7 +142,10 @@ BAD = [
     (spec("s2v", sound=SoundRef(SOUND.asset, start=-0.1)), "the job's sound.start is wrong: expected float >= 0.0"),
     (spec("s2v", sound=SoundRef(SOUND.asset, "x" * 201)), "the job's sound.name is wrong"),
     (spec("s2v", sound=SoundRef(AssetRef("2" * 64, 0))), "the job's sound has 0 bytes, 1 to"),
-    (spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES + 1))), "are allowed for a sound file"),
+    (
+        spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES + 1))),
+        "are allowed: send the part that is heard",
+    ),
     (
         spec("s2v", None, image=PICTURE, sound=SOUND, talk=Talk(follow_pose=True)),
         "talk.follow_pose needs a character in a drive pack",
