@@ -61,9 +61,10 @@ class VideoVae(Protocol):
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
         """As ``encode``, of (1, 3, 1, H, W) and then (1, 3, 4, H, W) each: the clip need never be whole in memory."""
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         """Normalised latents -> pixels (1, 3, n, H, W) float32 in [-1, 1] on the device, n = 1, then 4 each:
-        bit-identical to the decode of all at once.
+        bit-identical to the decode of all at once. n = 0 for the first ``skip`` latent frames: nobody wants their
+        frames, but those behind them follow from them.
         """
 
 

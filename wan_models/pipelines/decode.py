@@ -17,6 +17,8 @@ import torch
 from diffusers.models.autoencoders import autoencoder_kl_wan
 from torch import Tensor, nn
 
+from .warming import beginnings, warm
+
 _wan: Any = autoencoder_kl_wan  # diffusers' functions have no annotations
 
 _HOST = torch.device("cpu")
@@ -96,19 +98,33 @@ class StreamingVae:
         return (mu.float() - self._mean) / self._std
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
-        """Normalised latents (1, z, t, h, w) -> pixels (1, 3, n, H, W) float32 in [-1, 1], n = 1, then 4 each."""
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
+        """Normalised latents (1, z, t, h, w) -> pixels (1, 3, n, H, W) float32 in [-1, 1], n = 1, then 4 each.
+
+        n = 0 for the first ``skip`` latent frames, which are quicker (``warming.py``); the others have the same bits as
+        without ``skip``.
+        """
         scaled = latents.to(self._device, torch.float32) * self._std + self._mean
         codes = self._vae.post_quant_conv(scaled.to(self._dtype))
-        caches = _caches(self._vae.decoder)
+        caches, begins = _caches(self._vae.decoder), beginnings(self._vae.decoder, skip)
         for index in range(codes.shape[2]):
             code = codes[:, :, index : index + 1]
             caches = _moved(caches, self._device) if self._park else caches
-            chunk = self._vae.decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            chunk = self._decoded(code, caches, index, begins if index < skip else None)
             caches = _moved(caches, _HOST) if self._park else caches
             if self._seen is not None:
                 self._seen(caches)
             yield _wan.unpatchify(chunk, self._patch).clamp(-1.0, 1.0).float()
+
+    def _decoded(self, code: Tensor, caches: list[Tensor | str | None], index: int, begins: list[int] | None) -> Tensor:
+        """What the decoder gives; nothing where it is only to remember."""
+        decoder = self._vae.decoder
+        if begins is None:
+            chunk: Tensor = decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            return chunk
+        warm(decoder, code, caches, begins, index)
+        sides = (side * self.spatial // self._patch for side in code.shape[3:])
+        return code.new_empty((1, decoder.conv_out.out_channels, 0, *sides))
 
 
 def _moved(caches: Caches, device: torch.device) -> Caches:

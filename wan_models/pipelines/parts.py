@@ -280,9 +280,9 @@ class _Vae:
         with self._open("vae encode") as vae:
             return vae.encode_chunks(chunks)
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         with self._open("vae") as vae:
-            chunks = iter(vae.decode(latents))
+            chunks = iter(vae.decode(latents, skip))
         for _ in range(latents.shape[2]):
             with self._open("vae decode"):  # another network may have worked since the last chunk
                 chunk = next(chunks)

@@ -47,10 +47,10 @@ class TiledVae:
         """As VideoVae, but the clip is whole on the host: each tile goes through all of it."""
         return self.encode(torch.cat([chunk.cpu() for chunk in chunks], dim=2))
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         """As VideoVae: all tiles of a chunk, then the next chunk."""
         rows, columns = self._spans(latents.shape[3]), self._spans(latents.shape[4])
-        streams = [[self.inner.decode(latents[:, :, :, a:b, c:d]) for c, d in columns] for a, b in rows]
+        streams = [[self.inner.decode(latents[:, :, :, a:b, c:d], skip) for c, d in columns] for a, b in rows]
         for _ in range(latents.shape[2]):
             yield _joined([[next(stream) for stream in line] for line in streams], rows, columns, self.spatial)
 
