@@ -175,3 +175,20 @@ def test_no_gesture_folds_the_picture_over(seed: int) -> None:
     for index in range(0, 384, 7):
         for field in talker.fields(gestures, index):
             assert _folds(field, talker.step) > 0.25
+
+
+@pytest.mark.parametrize("fps", [16.0, 24.0, 30.0])
+def test_the_drawn_mouth_is_in_time_with_clicks(seen: None, tmp_path: Path, fps: float) -> None:
+    times = 0.4 + 0.43 * np.arange(6) + np.array([0, 0.013, 0.031, 0.007, 0.022, 0.04])
+    wave = np.zeros(16000 * 3, np.float32)
+    for at in times:
+        wave[round(at * 16000) - 16 : round(at * 16000) + 16] = 0.8
+    frames, _ = _run(request_of(save(tmp_path / "clicks.wav", wave), frames=round(3 * fps), fps=fps))
+    opened = np.array([float(_darkness(frame)) for frame in frames])
+    opened -= np.median(opened)
+    shown = np.arange(len(frames)) / fps
+    lags = np.linspace(-3, 3, 121)
+    truths = [np.exp(-0.5 * ((shown[:, None] - times - lag / fps) * fps / 0.6) ** 2).sum(axis=1) for lag in lags]
+    late = lags[int(np.argmax([truth @ opened / np.linalg.norm(truth) for truth in truths]))]
+    assert opened.max() > 5
+    assert abs(late) <= 0.5
