@@ -16,7 +16,7 @@ from wan_models.draft.i2v.opencv import cv2
 
 from .face import Face, Floats
 
-INVERSE_STEPS = 5
+INVERSE_STEPS = 7
 
 
 @dataclass(frozen=True)

@@ -77,15 +77,29 @@ class Talker:
         out = source.copy()
         if not amounts.any() and abs(drop) < _LEAST:
             return out
-        common = np.tensordot(amounts, self._modes, axes=1)
-        down = (self._face.down * np.float32(drop)).astype(np.float32)
-        upper = self._sources(common + self._jaws[0][..., None] * down)
+        fields = self._fields(amounts, drop)
+        upper = self._sources(fields[0])
         left, top, right, bottom = self.box
         out[top:bottom, left:right] = _taken(source, upper)
         if abs(drop) >= _LEAST:
-            lower = self._sources(common + self._jaws[1][..., None] * down, self._part)
+            lower = self._sources(fields[1], self._part)
             self._part_lips(source, out, upper, lower, closing=drop < 0)
         return out
+
+    def fields(self, gestures: Gestures, index: int) -> tuple[Floats, Floats]:
+        """How far the points of frame ``index`` move, (rows, columns, 2) in pixels, nodes ``step`` pixels apart: as
+        they belong to the upper lip and all else, or to the lower one."""
+        return self._fields(*self._amounts(gestures, index))
+
+    @property
+    def step(self) -> int:
+        """Pixels between the nodes of ``fields``."""
+        return self._grid.step
+
+    def _fields(self, amounts: Floats, drop: float) -> tuple[Floats, Floats]:
+        common = np.tensordot(amounts, self._modes, axes=1)
+        down = (self._face.down * np.float32(drop)).astype(np.float32)
+        return common + self._jaws[0][..., None] * down, common + self._jaws[1][..., None] * down
 
     def _part_lips(self, source: Picture, out: Picture, upper: Floats, lower: Floats, *, closing: bool) -> None:
         left, top, right, bottom = self._part
