@@ -26,10 +26,9 @@ from protocol.events import (
     UploadProgress,
 )
 from protocol.messages import TERMINAL, JobUpdate
-from protocol.specs import JobSpec
 
 from .job_sound import sound_of
-from .jobfile import JobAssets, opened
+from .jobfile import opened
 from .report import Reporter, make_reporter
 from .settings import default_connection
 from .takes import TakeFolder
@@ -59,7 +58,6 @@ def submit(told: argparse.Namespace) -> int:
         job_id = new_id()
         if assets.note:
             report.say(assets.note)
-        sound = _spoken(spec, assets)
         client.submit(job_id, spec, assets)
         update = _until_submitted(client, job_id, report, told.timeout)
         if told.out is None and told.movie is None:
@@ -67,7 +65,7 @@ def submit(told: argparse.Namespace) -> int:
             return 0
         with contextlib.ExitStack() as stack:  # frames that only a movie is made of are not kept
             folder = told.out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="wanstage-movie-")))
-            return _follow_into(client, TakeFolder(folder, job_id), told, report, sound)
+            return _follow_into(client, TakeFolder(folder, job_id), told, report, assets.sound)
 
 
 def jobs(told: argparse.Namespace) -> int:
@@ -205,17 +203,6 @@ def _until_submitted(client: Client, job_id: str, report: Reporter, timeout_s: f
             report.job(event.update)
             return event.update
     raise AssertionError  # _events ends only by raising
-
-
-def _spoken(spec: JobSpec, assets: JobAssets) -> Sound | None:
-    """The job's sound, on this machine. Raises RequestRefused for one that cannot drive it: nothing is sent then."""
-    from wan_models.sound import check_sound
-
-    if spec.sound is None:
-        return None
-    sound = sound_of(assets.path(spec.sound.asset), spec.sound.name, spec.sound.start)
-    check_sound(sound, spec.frames / spec.fps)
-    return sound
 
 
 def _fetched_sound(client: Client, take: TakeFolder, told: argparse.Namespace, report: Reporter) -> Sound | None:

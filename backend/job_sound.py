@@ -11,7 +11,7 @@ import msgspec
 from protocol import limits
 from protocol.assets import AssetFolder
 from protocol.errors import InvalidJob
-from protocol.specs import SoundRef
+from protocol.specs import JobSpec, SoundRef
 from wan_models.models import MODELS
 from wan_models.rows import ModelRow
 
@@ -78,6 +78,17 @@ def frames_of(seconds: float, fps: float, row: ModelRow | None) -> int:
     if row is None or row.any_frames:
         return frames
     return -(-(frames - 1) // row.frame_step) * row.frame_step + 1
+
+
+def checked_sound(spec: JobSpec, path: Path) -> Sound | None:
+    """The job's sound, whose asset is at ``path``. Raises RequestRefused for one that cannot drive the job."""
+    from wan_models.sound import SHORTEST_S, check_sound
+
+    if spec.sound is None:
+        return None
+    sound = sound_of(path, spec.sound.name, spec.sound.start)
+    check_sound(sound, max(spec.frames / spec.fps, SHORTEST_S))  # a shot of one frame may be shorter
+    return sound
 
 
 def sound_of(path: Path, name: str, start: float) -> Sound:

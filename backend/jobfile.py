@@ -18,7 +18,7 @@ from protocol.specs import AssetRef, ImageRef, JobSpec
 from protocol.validation import parse_spec
 
 from .headers import PNG, picture_size
-from .job_sound import add_sound
+from .job_sound import add_sound, checked_sound
 
 EXAMPLE = """\
 A job spec is a JSON file; protocol/SPEC.md, section 16, has all its fields. A clip from a text, one from
@@ -67,7 +67,8 @@ def opened(
         for name, picture in (pictures or {}).items():
             given[name] = msgspec.to_builtins(_picture(mine, picture))
         note = add_sound(given, mine, sound, sound_start)
-        yield parse_spec(msgspec.json.encode(given)), JobAssets(mine, theirs, note)
+        spec = parse_spec(msgspec.json.encode(given))
+        yield spec, JobAssets(mine, theirs, spec, note)
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -116,14 +117,18 @@ def _picture(folder: AssetFolder, path: Path) -> ImageRef:
 
 
 class JobAssets:
-    """Assets of the command line, then those of the job. ``note``: what the user should know about them, or ""."""
+    """Assets of the command line, then those of the job.
 
-    def __init__(self, first: AssetFolder, second: AssetFolder, note: str = "") -> None:
+    ``sound``: the job's, if it has one; ``note``: what the user should know about it, or "".
+    """
+
+    def __init__(self, first: AssetFolder, second: AssetFolder, spec: JobSpec, note: str = "") -> None:
+        """Raises RequestRefused for a sound that cannot drive the job: then nothing of it need be sent."""
         self._first, self._second = first, second
+        self.sound = checked_sound(spec, self._path(spec.sound.asset)) if spec.sound else None
         self.note = note
 
-    def path(self, ref: AssetRef) -> Path:
-        """Where the asset is, or would be; never changed."""
+    def _path(self, ref: AssetRef) -> Path:
         return (self._first if self._first.has(ref) else self._second).path(ref.id)
 
     def read(self, asset_id: str, offset: int = 0, nbytes: int = -1) -> bytes:

@@ -187,7 +187,9 @@ def told(scene: bpy.types.Scene, task: str) -> Told:
     if task != talking.TASK:
         return Told()
     sound, source = sound_of(scene)
-    return Told(sound=sound, person=person_of(scene), source=source)
+    if scene.wanstage.person == "character" and shots.needs_samples(scene.wanstage, task):
+        return Told(references(scene), sound, None, source)
+    return Told({}, sound, person_of(scene), source)
 
 
 def sound_of(scene: bpy.types.Scene) -> tuple[Any, dict[str, str]]:
@@ -273,8 +275,10 @@ def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra:
 
 
 def _talking(shot: Any, pack: Any, extra: Told) -> dict[str, Any]:
+    """The person is an image, or in the pack: its look, or a character's reference with its joints."""
+    packed = shots.needs_samples(shot, talking.TASK)
     return {
-        "image": extra.person or pack.look,
+        "image": extra.person or (None if packed else pack.look),
         "sound": extra.sound,
         "talk": wire.specs.Talk(start_from_reference=shot.from_person, follow_pose=shot.follow_pose),
     }
@@ -327,11 +331,22 @@ def submit(
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
-    client.submit(job_id, spec, assets())
-    client.attach(job_id)
+    _send(scene, client, job_id, spec)
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
+
+
+def _send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
+    """To the client; a job that the protocol does not take leaves no take."""
+    try:
+        client.submit(job_id, spec, assets())
+    except wire.errors.WanstageError as problem:
+        state.now.runs.pop(job_id, None)
+        takes.remove(scene, job_id)
+        sentence = str(problem)
+        raise UserProblem(sentence[:1].upper() + sentence[1:]) from problem
+    client.attach(job_id)
 
 
 def _keep_sound(scene: bpy.types.Scene, take: Any, sound: Any) -> None:

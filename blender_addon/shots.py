@@ -67,8 +67,8 @@ def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
 
 def needs_samples(shot: Any, task: str) -> bool:
     """Whether the task needs the whole shot; the others need a picture or two, or none."""
-    if task == TALKING:  # whatever the engine
-        return bool(shot.follow_pose)
+    if task == TALKING:  # poses cost little; the draft finds a face by the joints of who speaks
+        return bool(shot.follow_pose or (shot.engine != "wan" and shot.person != "file"))
     return shot.engine != "wan" or task in WAN_PARTS
 
 

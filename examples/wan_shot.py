@@ -80,6 +80,11 @@ def choose(scene: bpy.types.Scene, task: str, wish: Wish) -> None:
 def make(scene: bpy.types.Scene, task: str, wish: Wish) -> dict[str, Any]:
     """One take: submit, follow, wait. Raises RuntimeError with the sentence when something refuses."""
     choose(scene, task, wish)
+    return submit(scene, task)
+
+
+def submit(scene: bpy.types.Scene, task: str) -> dict[str, Any]:
+    """As ``make``, of the shot as it is set up."""
     began = time.monotonic()
     done = bpy.ops.wanstage.generate(task=task)
     if done != {"FINISHED"}:

@@ -123,14 +123,21 @@ def _check_images(spec: JobSpec) -> None:
     first = spec.image or (spec.pack.look if spec.pack else None)
     if spec.task in {"i2v", "flf2v"} and first is None:
         _refuse(f"the task {spec.task} needs a first picture: give image, or a drive pack with a look")
-    if spec.task == "s2v" and first is None:
-        _refuse("the task s2v needs the picture of the person: give image, or a drive pack with a look")
+    if spec.task == "s2v" and first is None and not any(each.reference for each in _characters(spec)):
+        _refuse(
+            "the task s2v needs the picture of the person: give image, or a drive pack with a look or with a "
+            "character's reference"
+        )
     if spec.task == "flf2v" and spec.last_image is None:
         _refuse("the task flf2v needs a last picture: give last_image")
     for where, image in _images(spec):
         if not 0 < image.asset.nbytes <= limits.MAX_IMAGE_BYTES:
             nbytes = image.asset.nbytes
             _refuse(f"the job's {where} has {nbytes} bytes, 1 to {limits.MAX_IMAGE_BYTES} are allowed for a picture")
+
+
+def _characters(spec: JobSpec) -> tuple[CharacterTrack, ...]:
+    return spec.pack.characters if spec.pack else ()
 
 
 def _check_sound(spec: JobSpec) -> None:
@@ -147,7 +154,7 @@ def _check_sound(spec: JobSpec) -> None:
             f"the job's sound has {nbytes} bytes, 1 to {limits.MAX_SOUND_BYTES} are allowed: send the part that is "
             "heard"
         )
-    if spec.talk.follow_pose and not (spec.pack and spec.pack.characters):
+    if spec.talk.follow_pose and not _characters(spec):
         _refuse(
             "the job's talk.follow_pose needs a character in a drive pack (pack.characters): capture the scene, or "
             "leave it out"

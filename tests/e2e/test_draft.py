@@ -7,16 +7,21 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import psutil
 import pytest
+from msgspec import structs
 
 from backend.outbox import encode_frame
 from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.events import FrameArrived
-from protocol.specs import DrivePack, JobSpec
+from protocol.specs import DrivePack, JobSpec, Output, SoundRef
 from tests.e2e.conftest import ROOT, Seen, Served
-from tests.e2e.drive import job, repeated, scene_pack
+from tests.e2e.drive import job, picture, repeated, scene_pack
+from tests.e2e.speech import SENTENCE, lengths
+from tests.e2e.test_cli import wanstage
+from tests.unit.draft_s2v.people import draw_person
 from wan_models.draft import DraftEngine
 from wan_models.events import FramesDecoded
 
@@ -140,3 +145,37 @@ assert not late, f"imported only at the first job: {sorted(late)}"
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+# ---- talking shots ----------------------------------------------------------------------------------
+
+
+def test_a_draft_talks_and_its_movie_is_as_long_as_the_sentence(serve: Serve, tmp_path: Path) -> None:
+    """From the command line, in seconds; no torch in the worker."""
+    served = serve()
+    spec, person, movie = tmp_path / "talk.json", tmp_path / "person.png", tmp_path / "talk.mp4"
+    spec.write_text('{"task": "s2v", "width": 192, "height": 160, "fps": 16, "talk": {"start_from_reference": true}}')
+    cv2.imwrite(str(person), cv2.cvtColor(draw_person(), cv2.COLOR_RGB2BGR))
+    told = ("--image", person, "--sound", SENTENCE, "--movie", movie, "--json")
+    status, lines, text = wanstage("submit", spec, *told, served=served)
+    assert status == 0, text
+    assert lines[-1]["frames"] == 85
+    count, pictures, sounds = lengths(movie)
+    assert count == 85
+    assert abs(pictures - sounds) <= 1 / 16
+    assert abs(pictures - 5.3) <= 1 / 16
+    assert "torch" not in libraries(served.worker())
+
+
+def test_a_talking_draft_is_the_engine_s_own(serve: Serve, join: Join, folder: AssetFolder) -> None:
+    served = serve()
+    seen = join(served.connection)
+    seen.folder = folder
+    sound = SoundRef(folder.add_file(SENTENCE), "sentence.flac", 0.5)
+    spec = JobSpec("s2v", 192, 160, 20, 16.0, image=picture(folder, draw_person()), sound=sound, output=Output("raw"))
+    mine = seen.submit(spec)
+    frames, _ = engine_alone(folder, spec)
+    assert seen.wait_frames(mine, 20) == frames
+    assert len(set(frames)) > 10
+    late = seen.submit(structs.replace(spec, sound=structs.replace(sound, start=8.0)))
+    assert "5.30 s long, so it cannot start at 8 s" in seen.wait_state(late, "failed").error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from backend.cli import EXIT_REFUSED, main
 from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
@@ -23,6 +23,7 @@ from protocol.messages import TERMINAL
 from protocol.specs import AssetRef, JobSpec, Output, SoundRef, Talk
 from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import picture
+from tests.e2e.speech import SENTENCE, lengths, sound_file
 from tests.e2e.test_cli import wanstage
 from tests.e2e.test_draft import libraries
 from tests.unit.sound.making import clicks, onsets, write_sound
@@ -31,7 +32,6 @@ from wan_models.requests import Sound
 from wan_models.sound import envelope, read_wave
 from wan_models.testing import TestEngine
 
-SENTENCE = Path(__file__).parents[1] / "fixtures" / "speech" / "sentence.flac"  # 5.3 s
 FRAMES = 85  # of them at 16 a second
 PERSON = np.full((64, 64, 3), 120, np.uint8)
 SPEC = {"task": "s2v", "engine": "test", "model": "test", "width": 64, "height": 64, "fps": 16}
@@ -59,28 +59,6 @@ def written(folder: Path, **changes: Any) -> tuple[Path, Path]:
     spec.write_text(json.dumps({**SPEC, **changes}))
     cv2.imwrite(str(person), PERSON)
     return spec, person
-
-
-def sound_file(path: Path, seconds: float, level: float = 0.5) -> Path:
-    """A tone as 16-bit WAV; level 0 is silence."""
-    tone = np.sin(np.arange(round(16000 * seconds)) * 0.2) * level * 32767
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16000)
-        file.writeframes(tone.astype("<i2").tobytes())
-    return path
-
-
-def lengths(movie: Path) -> tuple[int, float, float]:
-    """Frames, and seconds of picture and of sound."""
-    with av.open(str(movie)) as opened:
-        (pictures,), (sounds,) = opened.streams.video, opened.streams.audio
-        count = sum(1 for _ in opened.decode(pictures))
-        assert pictures.average_rate is not None
-        assert sounds.duration is not None
-        assert sounds.time_base is not None
-        return count, count / float(pictures.average_rate), float(sounds.duration * sounds.time_base)
 
 
 def silent(movie: Path) -> bool:
@@ -183,7 +161,10 @@ def test_a_movie_that_is_made_later_has_the_sound(served: Served, tmp_path: Path
     assert np.array_equal(*same), "the start is the job's own"
 
 
-def test_wrong_use_is_one_sentence_and_sends_nothing(served: Served, tmp_path: Path) -> None:
+def test_wrong_use_is_one_sentence_and_asks_no_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANSTAGE_CONNECTION", str(tmp_path / "none.json"))
     spec, person = written(tmp_path)
     quiet = sound_file(tmp_path / "quiet.wav", 2.0, 0.0)
     for told, part in (
@@ -197,14 +178,13 @@ def test_wrong_use_is_one_sentence_and_sends_nothing(served: Served, tmp_path: P
         (("--sound", SENTENCE, "--movie"), "give --out DIR, or the movie a name"),
         ((), "the job is wrong: frames is missing"),
     ):
-        status, _, text = wanstage("submit", spec, "--image", person, *told, served=served)
-        assert status == 4, text
-        assert part in " ".join(text.split())
-        assert "Traceback" not in text
-        assert "KiB" not in text
-    status, _, text = wanstage("submit", spec, "--movie", "here.avi", served=served)
-    assert status == 2
-    assert "is no name of a movie" in text
+        assert main(["submit", str(spec), "--image", str(person), *map(str, told)]) == EXIT_REFUSED
+        text = capsys.readouterr().err
+        assert part in text
+        assert text.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["submit", str(spec), "--movie", "here.avi"])
+    assert "is no name of a movie" in capsys.readouterr().err
 
 
 # ---- the backend ------------------------------------------------------------------------------------
@@ -266,6 +246,11 @@ def test_what_is_no_sound_for_a_shot_is_told_in_one_sentence(seen: Seen, served:
     assert len(seen.wait_frames(after, 8)) == 8
     server = libraries(psutil.Process(served.process.pid))
     assert not [name for name in ("torch", "cv2", "numpy", "libav") if name in server], "it only moves bytes"
+
+
+def test_a_shot_of_one_frame_hears_enough(seen: Seen, tmp_path: Path) -> None:
+    tone = add(seen, sound_file(tmp_path / "tone.wav", 1.0))
+    assert len(seen.wait_frames(seen.submit(job(seen, tone, frames=1)), 1)) == 1
 
 
 def test_the_shot_goes_on_behind_the_sound(seen: Seen, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ from protocol.events import Connected
 from protocol.specs import DrivePack, JobSpec, Output, Sampler, SoundRef, Talk
 from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import picture, scene_pack
+from tests.e2e.speech import SENTENCE, lengths, sound_file
 from tests.e2e.test_cli import wanstage
-from tests.e2e.test_sound import SENTENCE, lengths, sound_file
 from tests.e2e.test_wan import engine_alone, loaded, made, refusal, stages
 from wan_models.weights.tiny import make_tiny
 
@@ -80,7 +80,7 @@ def job(seen: Seen, sound: SoundRef | None, **fields: Any) -> JobSpec:
         "fps": 16.0,
         "model": MODEL,
         "image": picture(seen.folder, PERSON),
-        "sampler": Sampler(steps=2),
+        "sampler": Sampler(steps=1),
         "output": Output("raw"),
         **fields,
     }

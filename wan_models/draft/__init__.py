@@ -40,7 +40,7 @@ class DraftEngine:
 
     def _part(self, request: Request) -> _Part:
         if request.task not in self.tasks:
-            able = " and ".join(self.tasks)
+            able = f"{', '.join(self.tasks[:-1])} and {self.tasks[-1]}"
             msg = f"The draft engine cannot do {request.task!r}; it does {able}: choose another model."
             raise RequestRefused(msg)
         if request.model not in self.models:

@@ -218,7 +218,8 @@ def _completed(shot: Shot, plan: Plan, free: Free) -> Plan:
     if "image_encoder" in row.parts:
         needs.append(Need("image encoder", stay + sizes.part(row, "image_encoder", 4) + sizes.CLIP_WORK))
     if "audio_encoder" in row.parts:
-        needs.append(Need("audio encoder", stay + sizes.part(row, "audio_encoder", 4) + sizes.AUDIO_WORK))
+        hearing = sizes.part(row, "audio_encoder", 4) + sizes.audio_work(row, shot.frames)
+        needs.append(Need("audio encoder", stay + hearing))
     needs.append(Need("denoising", denoise + (0 if on_host else cache), held + (cache if on_host else 0), _note(plan)))
     needs.append(_vae_need(shot, plan, stay))
     card = max(need.card for need in needs)

@@ -13,17 +13,21 @@ from wan_models.rows import ModelRow, PartName
 
 MIB = 2**20
 _DEFAULTS = {"num_attention_heads": 40, "attention_head_dim": 128, "ffn_dim": 13824, "num_layers": 40}
-_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5, "s2v": 8.0}
+_HIDDEN_COPIES = {"t2v": 8.0, "i2v": 8.0, "animate": 8.0, "ti2v": 8.0, "animate2": 21.5, "s2v": 6.0}
 """Peak of a forward in hidden states (tokens x width x 2 bytes), by family: diffusers' blocks take 12.9 (measured at
-832x480 and 1280x720), lean ones (``lean.py``) about 7.
+832x480 and 1280x720), lean ones (``lean.py``) about 7; S2V's, lean as they are, 5 (counted on the meta device).
 """
+_AT_A_TIME = {"s2v": 900 * MIB}
+"""What ``lean.CHUNK`` tokens need besides, where it is not 640 MiB: S2V's are normed and rotated in five copies."""
 _VAE_BYTES = {16: 5800.0, 48: 6400.0}
 """Peak of one causal chunk in elements a pixel, by latent channels (measured whole-clip decodes less their output)."""
 TEXT_WORK = 400 * MIB
 """Activations of the text encoder on 512 tokens."""
 CLIP_WORK = 200 * MIB
-AUDIO_WORK = 1024 * MIB
-"""Activations of the audio encoder on one piece of a sound."""
+_HEARD, _PIECE = 10_000, 500
+"""Frames of the audio encoder, 50 a second, that attend to each other, and whose convolutions run at once
+(``s2v/hearing.py``, which needs torch).
+"""
 _CARRIED = 73
 """Frames that one clip of S2V hands to the next, through the VAE's encoder in chunks as any clip."""
 
@@ -104,7 +108,7 @@ def tokens(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
 def work(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
     """Peak of a forward beside the weights; a part of it is the same for all sizes (``lean.CHUNK`` tokens)."""
     state = tokens(row, width_px, height_px, frames) * width(row) * 2
-    return int(_HIDDEN_COPIES[row.family] * state) + 640 * MIB
+    return int(_HIDDEN_COPIES[row.family] * state) + _AT_A_TIME.get(row.family, 640 * MIB)
 
 
 def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -> int:
@@ -114,6 +118,16 @@ def reference_cache(row: ModelRow, width_px: int, height_px: int, frames: int) -
     seen = latent_frames(row, frames)
     driving = tokens(row, width_px, height_px, frames) // seen * (seen - 1)
     return 2 * blocks(row, "bf16").count * driving * width(row) * 2
+
+
+def audio_work(row: ModelRow, frames: int) -> int:
+    """Activations of the audio encoder on the sound of ``frames``, float32: its convolutions on one piece, whose first
+    layer has 64 samples a frame; then about ten hidden states, and two of the feed-forward layer's.
+    """
+    config = row.parts["audio_encoder"].config
+    heard = min(_HEARD, int(frames / row.fps * 50) + 1)
+    layer = 10 * int(config["hidden_size"]) + 2 * int(config["intermediate_size"])
+    return 4 * max(4 * 64 * _PIECE * int(config["conv_dim"][0]), heard * layer) + 64 * MIB
 
 
 def vae_work(row: ModelRow, width_px: int, height_px: int, element: int) -> int:

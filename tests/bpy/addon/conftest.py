@@ -103,7 +103,7 @@ def wan_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
     folder = tmp_path_factory.mktemp("models")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [backend_python(), "-c", MAKE_TINY, str(folder), "wan2.2-animate-14b", "wan2.2-i2v-a14b",
-               "wan2.2-ti2v-5b"]  # fmt: skip
+               "wan2.2-ti2v-5b", "wan2.2-s2v-14b"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     made = Backend(tmp_path_factory.mktemp("wan"), "--models", str(folder), "--workers", "cpu:1", "--offline")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
@@ -16,9 +17,11 @@ import clicks  # noqa: E402
 import people  # noqa: E402
 
 from protocol import specs  # noqa: E402
+from protocol.errors import InvalidJob  # noqa: E402
 from protocol.messages import EngineInfo, ModelInfo, Welcome  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
+SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
 PERSON = ROOT / "examples" / "assets" / "reference_man.png"
 TIMEOUT_S = 60.0
 TIMES = [0.1, 0.4, 0.75, 1.3, 2.0, 3.5]
@@ -215,32 +218,53 @@ def test_the_job_says_what_the_panel_says(talking: Any, tmp_path: Path) -> None:
 
 def test_the_rig_is_followed_without_any_picture(talking: Any, tmp_path: Path) -> None:
     """Poses and camera only: nothing is rendered, and a pack without poses does not stand in for one that has them."""
-    from blender_addon import state
+    from blender_addon import generation, state
 
     rig, _ = people.make_stage(128, 64)
     rig.wanstage.reference = str(PERSON)
+    talking.wanstage.engine = "wan"
     talking.frame_start, talking.frame_end = 1, 12
     own = talking.wanstage
     own.person = "character"
-    assert bundled(talking, tmp_path / "a.zip").pack is None
+    spec = bundled(talking, tmp_path / "a.zip")
+    assert spec.pack is None
+    assert generation.assets().read(spec.image.asset.id) == PERSON.read_bytes()
     own.follow_pose = True
     spec = bundled(talking, tmp_path / "b.zip")
     assert spec.talk.follow_pose
-    assert spec.pack.characters[0].body.shape == (spec.frames, 20, 5)
+    character = spec.pack.characters[0]
+    assert character.body.shape == (spec.frames, 20, 5)
+    assert spec.image is None
+    assert generation.assets().read(character.reference.image.asset.id) == PERSON.read_bytes()
+    assert character.reference.body is not None
     pictures = (spec.pack.clay, spec.pack.plate, spec.pack.mask, spec.pack.depth, spec.pack.origin, spec.pack.look)
     assert not any(pictures)
-    from blender_addon import generation
-
-    assert generation.assets().read(spec.image.asset.id) == PERSON.read_bytes()
     own.person = "camera"
     spec = bundled(talking, tmp_path / "c.zip")
-    assert spec.image == spec.pack.look
-    assert spec.image is not None
+    assert spec.image is None
+    assert spec.pack.look is not None
     assert state.now.packs[talking.name].parts == {"look"}
 
 
+def test_the_draft_is_told_where_the_joints_are(talking: Any, tmp_path: Path) -> None:
+    """It finds the face by them, so poses are sent, which cost little."""
+    rig, _ = people.make_stage(128, 64)
+    rig.wanstage.reference = str(PERSON)
+    talking.frame_start, talking.frame_end = 1, 6
+    own = talking.wanstage
+    own.engine, own.person = "draft", "character"
+    spec = bundled(talking, tmp_path / "a.zip")
+    assert spec.image is None
+    assert spec.pack.characters[0].reference.body is not None
+    assert not spec.talk.follow_pose
+    own.person = "camera"
+    spec = bundled(talking, tmp_path / "b.zip")
+    assert (spec.image, len(spec.pack.characters)) == (None, 1)
+    assert spec.pack.look is not None
+
+
 def test_the_person_as_the_camera_sees_it(talking: Any, tmp_path: Path) -> None:
-    talking.wanstage.person = "camera"
+    talking.wanstage.person, talking.wanstage.engine = "camera", "wan"
     spec = bundled(talking, tmp_path / "a.zip")
     assert spec.pack is None
     assert (spec.image.width, spec.image.height) == (128, 64)
@@ -412,3 +436,64 @@ def test_the_sound_moves_with_the_file(connected: Any, track: Path, tmp_path: Pa
     assert takes.sound_file(take).is_file()
     assert takes.sound_file(take).is_relative_to(moved)
     assert [strip.name for strip in compat.strips_of(scene)] == ["Take 1"]
+
+
+# ---- with the draft engine ---------------------------------------------------------------------------------
+
+
+def spoken() -> Any:
+    """The sentence: float32 (n,), 16 kHz; skips where Blender reads no FLAC."""
+    from blender_addon.capture import waves
+
+    clicks.need_strips()
+    return waves.read(waves.open_sound(SPEECH, SPEECH.name), 0.0, 10.0)[:, 0]
+
+
+def test_a_line_of_dialogue_becomes_a_talking_shot(connected: Any) -> None:
+    """A spoken sentence on the sequencer, a rig with a person's picture, the draft engine: frames on the plane, their
+    sound in the sequencer, in time."""
+    from blender_addon import compat, playback, takes
+
+    rig, _ = people.make_stage(128, 96)
+    rig.wanstage.reference = str(PERSON)
+    scene, said = connected, spoken()
+    own = talk(scene)
+    own.engine = own.model = "draft"
+    own.width, own.height, own.person, own.sound_from = 128, 96, "character", "strip"
+    line = clicks.add_strip(scene, SPEECH, 20)
+    clicks.trim(line, left=12)
+    take = make(scene)
+    assert (take.engine, take.frames, take.frames_done) == ("draft", 32, 32)
+    samples, rate = clicks.decode(takes.sound_file(take).read_bytes())
+    assert (rate, len(samples)) == (16000, 32000)
+    begin, end = (round((frame - 11) / 24 * rate) for frame in (32, 59))
+    assert not samples[:begin].any()
+    assert np.abs(samples[begin:end, 0] - said[begin - round(9 / 24 * rate) :][: end - begin]).max() < 2 / 32767
+    files = sorted(takes.folder(take).glob("frame_*.png"))
+    still, moving = (files[i].read_bytes() for i in (0, 20))
+    assert still != moving
+    assert playback.picture_node(playback.find_plane(take.job_id)).image.source == "SEQUENCE"
+    strip = strip_of(scene, take)
+    assert (compat.strip_times(strip).left, strip.channel, strip.mute) == (11, 2, True)
+    line.mute = True
+    assert bpy.ops.wanstage.show_take(job_id=take.job_id) == {"FINISHED"}
+    assert not strip.mute
+
+
+def test_a_job_that_the_protocol_refuses_leaves_no_take(connected: Any, track: Path, refused: Any) -> None:
+    from blender_addon import state, takes
+
+    own = talk(connected, track)
+    own.person = "character"
+    rig, _ = people.make_stage(128, 64)
+    rig.wanstage.reference = str(PERSON)
+    own.prompt = "x"
+
+    def refuse(*_unused: Any) -> None:
+        problem = "the job is too odd"
+        raise InvalidJob(problem)
+
+    state.now.client.submit = refuse
+    assert refused(bpy.ops.wanstage.generate) == "The job is too odd"
+    assert (len(own.takes), state.now.active()) == (0, [])
+    assert takes.unfinished() == []

@@ -5,6 +5,7 @@ step but good weights. Frames are noise; that they come, where they go and what 
 from __future__ import annotations
 
 import argparse
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,11 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
+import clicks  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[3]
-SIZE = (128, 96)
+SIZE, TALKING = (128, 96), (128, 64)
 WIDENED = 10  # pixels: three dilations by 7, and one for the border
 
 pytestmark = pytest.mark.timeout(900)
@@ -105,6 +109,30 @@ def test_people(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
         assert not np.array_equal(frame[inside], plate[inside])
         kept += outside.sum()
     assert kept > 6 * 128 * 96 // 5
+
+
+def test_talking(wan_shot: Any, wan_backend: Any, tmp_path: Path) -> None:
+    """A spoken line and the rig's poses through the sound-driven model: as many frames as the sound is long."""
+    from blender_addon import catalog, takes
+
+    told = wish(wan_shot, "s2v")
+    scene = wan_shot.prepare(tmp_path, told)
+    assert bpy.ops.wanstage.connect(connection_file=str(wan_backend.file), wait=60.0) == {"FINISHED"}
+    own = scene.wanstage
+    own.sound_from, own.sound_file = "file", str(clicks.write(tmp_path / "line.wav", [0.1, 0.3], 1.0))
+    own.task, own.follow_pose = "s2v", True
+    catalog.choose(own, "wan", "wan2.2-s2v-14b")
+    catalog.set_size(own, TALKING)
+    scene.render.fps, own.use_scene_range, own.frame_start, own.frame_end = 24, False, 5, 16
+    made = wan_shot.submit(scene, "s2v")
+    assert (made["model"], made["frames"], made["size"], made["fps"]) == ("wan2.2-s2v-14b", 8, list(TALKING), 16.0)
+    folder = Path(made["folder"])
+    pictures = [pixels(file) for file in sorted(folder.glob("frame_*.png"))]
+    assert [picture.shape for picture in pictures] == [(TALKING[1], TALKING[0], 3)] * 8
+    assert not np.array_equal(pictures[0], pictures[-1])
+    data = (folder / "sound.wav").read_bytes()
+    assert len(clicks.decode(data)[0]) == clicks.RATE // 2
+    assert takes.meta(takes.find(made["job_id"])[1])["sound"] == {"from": "file", "name": "line.wav"}
 
 
 PICTURES = (

@@ -39,7 +39,7 @@ def test_a_good_request_passes(pack: DrivePack) -> None:
 
 
 def test_other_tasks_and_models_are_named() -> None:
-    refused(request(task="s2v", image=IMAGE), "cannot do 's2v'; it does animate and i2v")
+    refused(request(task="t2v", image=IMAGE), "cannot do 't2v'; it does animate, i2v and s2v")
     refused(request(model="wan", image=IMAGE), "no model 'wan'; its only model is 'draft'")
 
 

@@ -97,6 +97,7 @@ GOOD = [
     spec("s2v", None, image=PICTURE, sound=SOUND),
     spec("s2v", sound=SOUND, talk=Talk(start_from_reference=True, follow_pose=True)),
     spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES))),
+    spec("s2v", msgspec.structs.replace(PACK, look=None), sound=SOUND),
     spec(talk=Talk(follow_pose=True)),
 ]
 
@@ -136,6 +137,10 @@ BAD = [
     (spec(sampler=Sampler(preset="slow")), "the job's sampler.preset is wrong: 'slow' is not"),  # type: ignore[arg-type]
     (spec("s2v"), "the task s2v needs the sound that drives it: give sound"),
     (spec("s2v", None, sound=SOUND), "the task s2v needs the picture of the person"),
+    (
+        spec("s2v", msgspec.structs.replace(PACK, look=None, characters=()), sound=SOUND),
+        "a look or with a character's reference",
+    ),
     (spec("t2v", None, sound=SOUND), "the job has a sound, which the task t2v does not hear"),
     (spec("s2v", sound=SoundRef(SOUND.asset, start=math.nan)), "the job's sound.start is wrong: expected float"),
     (spec("s2v", sound=SoundRef(SOUND.asset, start=math.inf)), "the job's sound.start is wrong: expected float"),

@@ -32,7 +32,9 @@ def small(name: str) -> ModelRow:
     return replace(row, parts=parts)
 
 
-@pytest.mark.parametrize("name", ["wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b", "wan2.2-animate-2-14b"])
+@pytest.mark.parametrize(
+    "name", ["wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b", "wan2.2-animate-2-14b", "wan2.2-s2v-14b"]
+)
 def test_random_networks_are_whole_and_finite(name: str) -> None:
     checkpoint = RandomCheckpoint(small(name), "cpu")
     for part, row in checkpoint.row.parts.items():

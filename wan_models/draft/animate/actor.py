@@ -47,6 +47,7 @@ class Actor:
         self.puppet = Puppet(image, alpha, person.joints * exact)
         self._units = {unit.name: unit for unit in self.puppet.units}
         self._head = self._head_view()
+        self.gains: Floats = np.ones(3)
         self._depth_weights = _depth_weights(self.puppet)
         self._last: Posed | None = None
         self._order: tuple[str, ...] | None = None
@@ -59,10 +60,20 @@ class Actor:
 
     def relight(self, gains: Floats) -> None:
         """Multiply all colours of the person by ``gains`` (3,)."""
+        self.gains = self.gains * gains
         factor = np.append(gains, 1.0).astype(np.float32)
         for name, unit in self._units.items():
             views = [np.rint(np.minimum(v * factor, 255)).astype(np.uint8) for v in (unit.front, unit.side, unit.back)]
             self._units[name] = Unit(name, unit.triangles, *views)
+        self._head = self._head_view()
+
+    def show_face(self, image: NDArray[np.uint8]) -> None:
+        """Draw the head from ``image`` (h,w,3), the whole ``puppet_image`` with another expression and ``gains`` in it,
+        from now on."""
+        unit = self._units["head"]
+        alpha = unit.front[..., 3]
+        front = np.dstack([cv2.multiply(image, cv2.merge([alpha] * 3), scale=1.0 / 255.0), alpha])
+        self._units["head"] = Unit(unit.name, unit.triangles, front, unit.side, unit.back)
         self._head = self._head_view()
 
     def _head_view(self) -> HeadView:

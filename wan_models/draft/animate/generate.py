@@ -22,6 +22,8 @@ from .composite import Scene, background, paint_clay
 from .joints import check_reference, find_person
 from .light import match_light
 
+Direction = Callable[[int], None]
+
 
 def check(request: Request) -> None:
     """Raise RequestRefused, with one sentence, for a request that ``generate`` could not do."""
@@ -80,11 +82,14 @@ def _check_maps(request: Request, pack: DrivePack) -> None:
             raise RequestRefused(msg)
 
 
-def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
+def generate(
+    request: Request, cancelled: Callable[[], bool], direct: Callable[[list[Actor]], Direction] | None = None
+) -> Iterator[Event]:
     """Find and bind every reference, then yield one frame at a time; frames with notes are doubtful ones.
 
     The background is the pack's picture with materials (look_plate), moved by the scene's own motion, where it has
-    one, else its clay plates.
+    one, else its clay plates. ``direct`` is called with the actors when all are bound; what it returns is called with
+    each frame's index before that is drawn.
 
     Raises RequestRefused like ``check``, and when no person can be found in a reference.
     """
@@ -105,10 +110,13 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
     pack = replace(pack, plate=Ahead(plate_frames(pack)))
     for actor in actors:
         actor.relight(match_light(actor, pack))
+    direction = direct(actors) if direct is not None else None
     yield StageStarted("animate", request.frames)
     for t in range(request.frames):
         if cancelled():
             return
+        if direction is not None:
+            direction(t)
         picture = render(pack, actors, t)
         yield FramesDecoded(t, picture[None], _notes(actors, t))
         yield StepDone(t + 1, request.frames)

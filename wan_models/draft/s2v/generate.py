@@ -11,6 +11,7 @@ from wan_models.requests import Request, Sound
 from wan_models.sound import check_sound, read_wave
 
 from .find import find_face
+from .follow import check_follow, follow
 from .gestures import Gestures, perform
 from .picture import check_picture, cover, given
 from .speech import RATE, listen
@@ -28,6 +29,8 @@ def check(request: Request) -> None:
         )
         raise RequestRefused(problem)
     check_picture(given(request).image)
+    if request.talk.follow_pose:
+        check_follow(request)
     check_sound(sound, max(request.frames / request.fps, _HEARD_S))
 
 
@@ -38,6 +41,9 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
     gestures = _gestures(request)
     yield StepDone(1, 1)
     if cancelled():
+        return
+    if request.talk.follow_pose:
+        yield from follow(request, gestures, cancelled)
         return
     yield StageStarted("find", 1)
     picture = cover(given(request), request.width, request.height)

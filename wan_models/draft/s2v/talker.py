@@ -18,6 +18,7 @@ from .fields import (
     jaw_fields,
     pinned,
     relief,
+    smooth,
     torso_weight,
     width_field,
 )
@@ -33,6 +34,7 @@ _BROW = 0.045  # of the face's height
 _SHUT = 0.75  # of the gap between the lips of an open mouth in the picture: how far closed lips (m, p) close it
 _LEAST = 0.02  # pixels: smaller drops of the jaw part nothing
 _STEPS = (1, 4)
+_BODY = 7  # so many gestures are of head and body, before those of the face
 
 
 class Moves(Protocol):
@@ -47,15 +49,17 @@ class Moves(Protocol):
 class Talker:
     """A person with a face. ``picture`` uint8 (h,w,3) and ``face`` in its pixels."""
 
-    def __init__(self, picture: Picture, face: Face) -> None:
-        self._picture, self._face = picture, face
+    def __init__(self, picture: Picture, face: Face, *, only_face: bool = False) -> None:
+        """``only_face``: head and body are moved by something else."""
+        self._picture, self._face, self._only_face = picture, face, only_face
         high, wide = picture.shape[:2]
         step = int(np.clip(round(face.half_mouth / 5), *_STEPS))
-        self._grid = grid_over(_reach(face), wide, high, step)
+        self._grid = grid_over(_reach(face, only_face=only_face), wide, high, step)
         self.box = self._grid.box
         self._modes, self._jaws = _modes(face, self._grid)
         self._here = _pixels(self.box)
         self._part = self._mouth_part()
+        self._gap = face.gap / face.half_mouth
         self._smile = np.float32(np.clip(_relaxed(face), 0, 0.16))
         self._mouth = Mouth(picture, face, self._part)
         pairs = zip(face.eyes, face.brows, strict=True)
@@ -73,15 +77,29 @@ class Talker:
         out = source.copy()
         if not amounts.any() and abs(drop) < _LEAST:
             return out
-        common = np.tensordot(amounts, self._modes, axes=1)
-        down = (self._face.down * np.float32(drop)).astype(np.float32)
-        upper = self._sources(common + self._jaws[0][..., None] * down)
+        fields = self._fields(amounts, drop)
+        upper = self._sources(fields[0])
         left, top, right, bottom = self.box
         out[top:bottom, left:right] = _taken(source, upper)
         if abs(drop) >= _LEAST:
-            lower = self._sources(common + self._jaws[1][..., None] * down, self._part)
+            lower = self._sources(fields[1], self._part)
             self._part_lips(source, out, upper, lower, closing=drop < 0)
         return out
+
+    def fields(self, gestures: Gestures, index: int) -> tuple[Floats, Floats]:
+        """How far the points of frame ``index`` move, (rows, columns, 2) in pixels, nodes ``step`` pixels apart: as
+        they belong to the upper lip and all else, or to the lower one."""
+        return self._fields(*self._amounts(gestures, index))
+
+    @property
+    def step(self) -> int:
+        """Pixels between the nodes of ``fields``."""
+        return self._grid.step
+
+    def _fields(self, amounts: Floats, drop: float) -> tuple[Floats, Floats]:
+        common = np.tensordot(amounts, self._modes, axes=1)
+        down = (self._face.down * np.float32(drop)).astype(np.float32)
+        return common + self._jaws[0][..., None] * down, common + self._jaws[1][..., None] * down
 
     def _part_lips(self, source: Picture, out: Picture, upper: Floats, lower: Floats, *, closing: bool) -> None:
         left, top, right, bottom = self._part
@@ -105,7 +123,7 @@ class Talker:
         face = self._face
         size, half = face.height, face.half_mouth
         wide = float(gestures.wide[index])
-        widest = max(_OPEN * half - 0.7 * face.gap, 0.3 * half)
+        widest = half * max(_OPEN - 0.7 * self._gap, 0.3 - 0.22 * float(smooth(0.3, 0.6, np.array(self._gap))))
         amounts = [
             size * gestures.aside[index],
             size * gestures.lower[index],
@@ -117,6 +135,8 @@ class Talker:
             -size * _BROW * gestures.brows[index],
             half * (wide * (_WIDER if wide > 0 else _ROUNDER) - self._smile * float(gestures.voice[index])),
         ]
+        if self._only_face:
+            amounts[:_BODY] = [0.0] * _BODY
         jaw = float(gestures.jaw[index])
         shut = _SHUT * face.gap * float(gestures.voice[index]) * max(1 - jaw / 0.25, 0.0)
         return np.array(amounts, np.float32), widest * jaw * (1.0 - 0.15 * abs(wide)) - shut
@@ -143,11 +163,18 @@ def _relaxed(face: Face) -> float:
     return 0.8 * float((middle - face.mouth) @ face.down) / face.half_mouth
 
 
-def _reach(face: Face) -> tuple[float, float, float, float]:
+def _reach(face: Face, *, only_face: bool) -> tuple[float, float, float, float]:
     """The box outside which no field reaches."""
+    if only_face:
+        return _box_about(face.mouth, 1.3 * face.half_width + 1.4 * face.height)
     aside = max(3.7 * face.half_width, 2.8 * face.height)
     x, y = (float(v) for v in face.between)
     return (x - aside, y - 2.6 * face.height, x + aside, y + 6.6 * face.height)
+
+
+def _box_about(middle: Floats, reach: float) -> tuple[float, float, float, float]:
+    x, y = (float(v) for v in middle)
+    return (x - reach, y - reach, x + reach, y + reach)
 
 
 def _modes(face: Face, grid: Grid) -> tuple[Floats, tuple[Floats, Floats]]:
