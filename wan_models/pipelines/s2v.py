@@ -175,7 +175,8 @@ def _denoised(job: _Job, clip: Clip, told: _Told) -> Denoising:
     job.parts.vae.load((*start.shape[:2], frames, *start.shape[3:]))  # else the first frame would wait for it
     yield StageStarted(f"denoise{job.name(clip)}", job.settings.steps)
     # Previews count a first latent frame of one frame; here all have four.
-    previews = Previews(first=clip.first - clip.skip + STRIDE, last=job.request.frames - 1)
+    last, count = clip.first + clip.fresh - 1, -(-(clip.skip + clip.fresh) // STRIDE)
+    previews = Previews(first=clip.first - clip.skip + STRIDE, last=last, count=count)
     return (
         yield from denoise(
             job.parts,

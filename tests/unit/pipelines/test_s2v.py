@@ -253,6 +253,15 @@ def test_previews_are_of_the_clips_own_frames(parts: TinyParts, sound: Sound, st
     assert middle + 80 <= indices[1] < middle + 84
 
 
+@pytest.mark.parametrize(("fresh", "index"), [(1, 77), (4, 80), (9, 82), (43, 98)])
+def test_a_preview_of_the_last_clip_shows_what_will_be_kept(
+    parts: TinyParts, sound: Sound, fresh: int, index: int
+) -> None:
+    """The middle of its new frames, not of all 80 that are made."""
+    events = _events(parts.with_segment(80), request(sound, 77 + fresh, previews=True))
+    assert [event.index for event in events if isinstance(event, Preview)][-1] == index
+
+
 def test_poses_change_the_frames_and_are_those_of_their_frame(parts: TinyParts, sound: Sound) -> None:
     still, moving = (_frames(_events(parts, request(sound, 10, pose=each))) for each in (False, True))
     assert not np.array_equal(still, moving)
