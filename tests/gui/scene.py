@@ -2,8 +2,8 @@
 
 WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save. Files beside it tell
 what to do: ``.save`` saves, ``.draft`` chooses the draft engine, ``.wan`` and ``.video`` a video model for Animate and
-for Image to Video, ``.talk`` a talking draft of ``portrait.png`` with a line on the sequencer, ``.play`` mutes that
-line. They are removed when that is done.
+for Image to Video, ``.talk`` a talking draft of ``portrait.png`` with ``line.flac`` on the sequencer, ``.play`` goes
+to a frame of it, ``.mute`` mutes the line. They are removed when that is done.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def note() -> float:
         own.engine, own.model, own.prompt = "draft", "draft", ""
         bpy.context.scene.frame_set(26)
         wish.unlink()
-    for name, do in (("talk", talk), ("play", play)):
+    for name, do in (("talk", talk), ("play", play), ("mute", mute)):
         wish = TARGET.with_suffix(f".{name}")
         if wish.exists():
             do()
@@ -146,7 +146,8 @@ def talk() -> None:
     own.engine = own.model = "draft"
     own.size, own.fps, own.prompt = "832x480", 16.0, ""
     bpy.data.objects["Walker"].wanstage.reference = "//portrait.png"
-    compat.strip_collection(scene).new_sound("Line", str(SPEECH), 1, -8)
+    line = compat.strip_collection(scene).new_sound("Line", str(BLEND.with_name("line.flac")), 1, -8)
+    line.sound.filepath = "//line.flac"
     window = bpy.context.window_manager.windows[0]
     area = next((area for area in window.screen.areas if area.type == "PROPERTIES"), None)
     area.type = "SEQUENCE_EDITOR"
@@ -154,11 +155,8 @@ def talk() -> None:
 
 
 def play() -> None:
-    """The take's own sound is heard; a frame at which the mouth is open."""
-    scene = bpy.context.scene
-    next(strip for strip in compat.strips_of(scene) if strip.name == "Line").mute = True
-    bpy.ops.wanstage.show_take(job_id=scene.wanstage.takes[-1].job_id)
-    scene.frame_set(TALKING_FRAME)
+    """A frame at which the mouth is open; both strips are seen."""
+    bpy.context.scene.frame_set(TALKING_FRAME)
     window = bpy.context.window_manager.windows[0]
     area = next(area for area in window.screen.areas if area.type == "SEQUENCE_EDITOR")
     region = next(region for region in area.regions if region.type == "WINDOW")
@@ -167,7 +165,13 @@ def play() -> None:
         bpy.ops.sequencer.view_all()
 
 
-SPEECH = Path(__file__).resolve().parents[1] / "fixtures" / "speech" / "sentence.flac"
+def mute() -> None:
+    """Then the take's own sound is heard."""
+    scene = bpy.context.scene
+    next(strip for strip in compat.strips_of(scene) if strip.name == "Line").mute = True
+    bpy.ops.wanstage.show_take(job_id=scene.wanstage.takes[-1].job_id)
+
+
 TALKING_FRAME = 15
 
 build()
