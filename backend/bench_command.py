@@ -46,7 +46,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     bench.add_argument("--model", required=True, help="a name of 'wanstage models list'")
     bench.add_argument("--task", choices=get_args(specs.Task), help="default: the model's first")
     bench.add_argument(
-        "--size", default="832x480", metavar="WxH[,WxH]", help="several: one job after the other, smallest first"
+        "--size",
+        metavar="WxH[,WxH]",
+        help="several: one job after the other, smallest first (default: the model's smallest)",
     )
     bench.add_argument("--frames", type=int, help="default: the model's usual number, of s2v two clips")
     bench.add_argument("--pose", action="store_true", help="s2v follows a pose too")
@@ -71,6 +73,7 @@ def run(told: argparse.Namespace) -> int:
     row = model_row(told.model)
     told.task = told.task or row.tasks[0]
     told.frames = told.frames or usual_frames(row)
+    told.size = told.size or "{}x{}".format(*row.sizes[0])
     for size in told.size.split(","):
         parse_size(size)  # before a backend is started
     with tempfile.TemporaryDirectory(prefix="wanstage-bench-") as name:

@@ -15,7 +15,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add ``plan`` to the command line."""
     plan = commands.add_parser("plan", help="say how a model would fit this machine's memory; loads nothing")
     plan.add_argument("--model", required=True, help="a name of 'wanstage models list'")
-    plan.add_argument("--size", default="832x480", metavar="WxH")
+    plan.add_argument("--size", metavar="WxH", help="default: the model's smallest")
     plan.add_argument("--frames", type=int, help="default: the model's usual number")
     plan.add_argument("--plan", choices=get_args(specs.PlanName), default="auto", help="this plan and no other")
     plan.add_argument("--card", type=float, metavar="GB", help="free memory of the card (default: asked of it)")
@@ -32,7 +32,7 @@ def run(told: argparse.Namespace) -> int:
 
     try:
         row = model_row(told.model)
-        width, height = parse_size(told.size)
+        width, height = parse_size(told.size) if told.size else row.sizes[0]
         plan = choose(
             row,
             width=width,

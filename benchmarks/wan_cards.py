@@ -1,6 +1,6 @@
 """Sets of ``wanstage bench`` jobs, each a process of its own with a time limit, one JSON file each.
 
-python benchmarks/wan_cards.py smoke|caps|large|plans [--out DIR] [--only NAME,NAME]
+python benchmarks/wan_cards.py smoke|caps|large|plans|s2v [--out DIR] [--only NAME,NAME]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 ANIMATE = "--model wan2.2-animate-14b --size 832x480 --steps 3"
 TI2V = "--model wan2.2-ti2v-5b --size 1280x704 --steps 3"
+S2V = "--model wan2.2-s2v-14b --steps 2"
 SETS: dict[str, dict[str, str]] = {
     "smoke": {
         "animate_480": f"{ANIMATE} --runs 2",
@@ -46,6 +47,12 @@ SETS: dict[str, dict[str, str]] = {
         "animate_480_resident_fp8": f"{ANIMATE} --plan resident-fp8",
         "i2v_480_24gb": "--model wan2.2-i2v-a14b --size 832x480 --steps 3 --card-memory 24",
         "animate_720_24gb": "--model wan2.2-animate-14b --size 1280x720 --steps 2 --card-memory 24",
+    },
+    "s2v": {
+        "s2v": f"{S2V} --size 832x448,1280x704",
+        "s2v_448_24gb": f"{S2V} --size 832x448 --card-memory 24",
+        "s2v_448_12gb": f"{S2V} --size 832x448 --card-memory 12",
+        "s2v_448_pose": f"{S2V} --size 832x448 --pose",
     },
 }
 

@@ -188,13 +188,18 @@ class Clock:
             self.warned(event.sentence)
 
     def figures(self) -> dict[str, Any]:
-        """Seconds of stages and steps, when frames came, whether in order."""
+        """Seconds of stages and steps (a list for each denoising: S2V's clips, Animate's segments), when frames came,
+        whether in order.
+        """
         self._end()
-        denoise = [stage for stage in self._stages if stage["name"].startswith("denoise")]
+        denoise: dict[str, list[float]] = {}  # by name: a network that is read meanwhile has a stage of its own
+        for stage in self._stages:
+            if stage["name"].startswith("denoise"):
+                denoise.setdefault(stage["name"], []).extend(_gaps(stage))
         result: dict[str, Any] = {
             "seconds_total": round(self._now() - self._began, 3),
             "stages": [_told(stage) for stage in self._stages],
-            "seconds_a_step": [_gaps(stage) for stage in denoise],
+            "seconds_a_step": list(denoise.values()),
             "frames": self.count,
             "frames_in_order": self._in_order,
             "chunks": len(self._frames),

@@ -26,6 +26,8 @@ SILENCE = 10 ** (-66 / 20)
 """Peak of full scale below which nothing is heard: two steps of a 12-bit recording, far under any room."""
 _PREROLL_S = 0.5  # decoders need what came before: MP3's bit reservoir, AAC's and Opus's overlap (80 ms, RFC 7845)
 _GAP_S = 0.1  # timestamps this far off the count of samples mean that something is missing; less is rounding
+_LONGEST_GAP_S = 3600.0  # a timestamp further off than this is a damaged one
+_RATES = (1000, 768000)
 _PIECE = 1 << 16
 _GAPLESS = {"wav", "flac", "mp3", "ogg", "aac"}  # formats of sound alone; a film's sound may well pause
 _ALONE = {"protocol_whitelist": "none"}  # a playlist posing as a sound opens nothing else
@@ -81,8 +83,10 @@ def stream_sound(sound: Sound, rate: int, channels: int | None = None) -> Genera
             yield piece
         if not anything:
             long = _length(container, stream)
-            said = f"is {long:.2f} s long" if long else "has no sound there"
-            problem = f"{sound.name} {said}, so it cannot start at {sound.start:g} s; choose an earlier start"
+            problem = f"{sound.name} has nothing from {sound.start:g} s on, so it is damaged; use another copy"
+            if long <= sound.start:
+                said = f"is {long:.2f} s long" if long else "has no sound there"
+                problem = f"{sound.name} {said}, so it cannot start at {sound.start:g} s; choose an earlier start"
             raise RequestRefused(problem)
 
 
@@ -121,10 +125,15 @@ def _first(sound: Sound, seconds: float | None, rate: int) -> Iterator[Wave]:
 def _opened(sound: Sound) -> Iterator[tuple[Any, Any]]:
     """The container and its audio stream; every error of FFmpeg inside is a refusal."""
     try:
-        with sound.file.open("rb") as file, av.open(file, options=_ALONE) as container:
+        with sound.file.open("rb") as file, av.open(file, options=_ALONE, metadata_errors="replace") as container:
             stream = next(iter(container.streams.audio), None)
-            if stream is None or not stream.rate:
-                problem = f"{sound.name} has no audio track; choose a sound file, or a film with sound"
+            if stream is None or stream.codec_context is None or not stream.rate:  # none, or of an unknown codec
+                problem = f"{sound.name} has no audio track that can be read; choose a sound file, or a film with sound"
+                raise RequestRefused(problem)
+            if not _RATES[0] <= stream.rate <= _RATES[1]:
+                problem = (
+                    f"{sound.name} says that it has {stream.rate} samples a second, so it is damaged; use another copy"
+                )
                 raise RequestRefused(problem)
             yield container, stream
     except (av.error.FFmpegError, OSError) as error:
@@ -153,12 +162,11 @@ def _from_start(container: Any, stream: Any, sound: Sound, channels: int | None)
             told = round((frame.pts * frame.time_base - begin) * rate)
         else:
             told = round(-begin * rate) if place is None else place
-        if place is None:
-            place = told
-            yield from _silence(place, channels)
+        first, place = place is None, min(told, 0) if place is None else place
         missing = told - place
-        if missing > _GAP_S * rate:
-            if container.format.name in _GAPLESS:
+        if missing > (0 if first else _GAP_S * rate):
+            damage = not first and container.format.name in _GAPLESS
+            if damage or missing > _LONGEST_GAP_S * rate:
                 raise _damaged(sound, sound.start + place / rate)
             yield from _silence(told - max(place, 0), channels)
             place = told
@@ -219,6 +227,8 @@ def _mixed(frame: Any, channels: int) -> Wave:  # noqa: ANN401
     names = [channel.name for channel in frame.layout.channels]
     planes = raw if frame.format.is_planar else raw.reshape(-1, len(names)).T
     wave: Wave = planes.astype(np.float32)
+    if raw.dtype.kind == "f":
+        wave = np.nan_to_num(wave, posinf=0.0, neginf=0.0)
     if raw.dtype == np.uint8:
         wave = wave - 128
     if raw.dtype.kind in "iu":

@@ -21,6 +21,8 @@ GIB = 2**30
 if sys.platform == "linux":  # torch reads it before its first allocation: plans leave little room for fragments
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
 _CGROUP = Path("/sys/fs/cgroup")
+DRIVER = 256 * 2**20
+"""Card memory that is left to the driver."""
 _HOST_SHARE = 0.9
 """Of the free host memory plans use this much at most."""
 
@@ -47,12 +49,25 @@ def free(options: Options) -> Free:
         host = min(host, int(options.host_gib * GIB))
     card = free_card(options.device) if options.device.startswith("cuda") else host
     if options.card_gib is not None:
-        allowed = int(options.card_gib * GIB)
-        card = min(card, allowed)
-        if options.device.startswith("cuda"):  # and no more than that will be given
-            total = torch.cuda.get_device_properties(options.device).total_memory
-            torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), options.device)
+        card = min(card, int(options.card_gib * GIB))
+    if options.device.startswith("cuda"):
+        _limit(options, card)
     return Free(card, host, int(host * pinnable_share()))
+
+
+def _limit(options: Options, card: int) -> None:
+    """torch may take no more than ``card`` bytes, less what the driver needs for kernels that it reads later: else what
+    torch keeps for its next tensors could be all there is.
+    """
+    total = torch.cuda.get_device_properties(options.device).total_memory
+    spare = 0 if options.card_gib is not None and card == int(options.card_gib * GIB) else DRIVER
+    torch.cuda.set_per_process_memory_fraction(min(1.0, max(card - spare, 0) / total), options.device)
+
+
+def expandable() -> bool:
+    """Whether torch can use cached memory for tensors of any size (no fixed blocks)."""
+    told = os.environ.get("PYTORCH_ALLOC_CONF") or os.environ.get("PYTORCH_CUDA_ALLOC_CONF", "")
+    return sys.platform == "linux" and "expandable_segments:True" in told
 
 
 def free_card(device: str) -> int:

@@ -41,7 +41,8 @@ def layers_on_card(layers: int, each: int, tokens: int, device: torch.device) ->
     if device.type != "cuda":
         return layers
     free, total = cuda.mem_get_info(device)
-    limit = cuda.get_per_process_memory_fraction(device) * total
+    index = cuda.current_device() if device.index is None else device.index
+    limit = cuda.get_per_process_memory_fraction(index) * total
     reserved, allocated = cuda.memory_reserved(device), cuda.memory_allocated(device)
     room = min(free + reserved, limit) - allocated - WORK_PER_TOKEN * tokens
     return layers if room >= layers * each else min(max(int((room - 2 * each) // each), 0), layers)

@@ -63,6 +63,7 @@ def sampled(
     after_step: Callable[[Tensor], Tensor] | None = None,
 ) -> Denoising:
     """The denoise stage of a clip: see ``denoise``."""
+    parts.vae.load(latents.shape)  # else the first frame would wait for it
     parts.room()
     yield StageStarted("denoise", settings.steps)
     return (

@@ -50,8 +50,10 @@ class VideoVae(Protocol):
     spatial: int
     channels: int
 
-    def load(self) -> None:
-        """Read its weights now, where the plan keeps them: else the first chunk waits for that."""
+    def load(self, shape: Sequence[int] = ()) -> None:
+        """Read its weights now, where the plan keeps them: else the first chunk waits for that. ``shape``: of latents
+        that will be decoded, so that memory for them is made ready too, beside other work.
+        """
 
     def encode(self, pixels: Tensor) -> Tensor:
         """(1, 3, T, H, W), T = 4n + 1, any device -> normalised latents float32 on the device. Uses mu itself."""
@@ -59,9 +61,10 @@ class VideoVae(Protocol):
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
         """As ``encode``, of (1, 3, 1, H, W) and then (1, 3, 4, H, W) each: the clip need never be whole in memory."""
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         """Normalised latents -> pixels (1, 3, n, H, W) float32 in [-1, 1] on the device, n = 1, then 4 each:
-        bit-identical to the decode of all at once.
+        bit-identical to the decode of all at once. n = 0 for the first ``skip`` latent frames: nobody wants their
+        frames, but those behind them follow from them.
         """
 
 

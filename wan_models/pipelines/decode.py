@@ -9,17 +9,21 @@ and Wan2.2's (48 channels, stride 16, 2 x 2 pixels folded into channels).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.autoencoders import autoencoder_kl_wan
 from torch import Tensor, nn
 
+from .warming import beginnings, warm
+
 _wan: Any = autoencoder_kl_wan  # diffusers' functions have no annotations
 
 _HOST = torch.device("cpu")
+Caches: TypeAlias = list[Tensor | str | None]
+"""What each causal convolution remembers of the frames before."""
 STRIDE = 4
 """Frames a latent frame, after the first, which holds one."""
 
@@ -39,12 +43,22 @@ class StreamingVae:
     be under way at once.
     """
 
-    def __init__(self, vae: nn.Module, device: torch.device, dtype: torch.dtype, *, park: bool = False) -> None:
+    def __init__(
+        self,
+        vae: nn.Module,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        park: bool = False,
+        seen: Callable[[Caches], None] | None = None,
+    ) -> None:
         """``vae``: an ``AutoencoderKLWan`` in evaluation mode. ``dtype`` is the one that its weights have on
         ``device``; the official code uses float32. ``park``: between two chunks of a decode its caches wait in the
         host's memory, so that of many decodes under way at once (tiles) only the one at work takes the card's.
+        ``seen`` is shown the caches after each chunk of a decode.
         """
         self._park = park
+        self._seen = seen
         self._vae: Any = vae
         config: Any = vae.config
         self._device = device
@@ -56,7 +70,7 @@ class StreamingVae:
         self._mean = torch.tensor(config.latents_mean, dtype=torch.float32, device=device).view(shape)
         self._std = torch.tensor(config.latents_std, dtype=torch.float32, device=device).view(shape)
 
-    def load(self) -> None:
+    def load(self, shape: Sequence[int] = ()) -> None:
         """Nothing to do: the weights are here."""
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -84,24 +98,40 @@ class StreamingVae:
         return (mu.float() - self._mean) / self._std
 
     @torch.no_grad()
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
-        """Normalised latents (1, z, t, h, w) -> pixels (1, 3, n, H, W) float32 in [-1, 1], n = 1, then 4 each."""
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
+        """Normalised latents (1, z, t, h, w) -> pixels (1, 3, n, H, W) float32 in [-1, 1], n = 1, then 4 each.
+
+        n = 0 for the first ``skip`` latent frames, which are quicker (``warming.py``); the others have the same bits as
+        without ``skip``.
+        """
         scaled = latents.to(self._device, torch.float32) * self._std + self._mean
         codes = self._vae.post_quant_conv(scaled.to(self._dtype))
-        caches = _caches(self._vae.decoder)
+        caches, begins = _caches(self._vae.decoder), beginnings(self._vae.decoder, skip)
         for index in range(codes.shape[2]):
             code = codes[:, :, index : index + 1]
             caches = _moved(caches, self._device) if self._park else caches
-            chunk = self._vae.decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            chunk = self._decoded(code, caches, index, begins if index < skip else None)
             caches = _moved(caches, _HOST) if self._park else caches
+            if self._seen is not None:
+                self._seen(caches)
             yield _wan.unpatchify(chunk, self._patch).clamp(-1.0, 1.0).float()
 
+    def _decoded(self, code: Tensor, caches: list[Tensor | str | None], index: int, begins: list[int] | None) -> Tensor:
+        """What the decoder gives; nothing where it is only to remember."""
+        decoder = self._vae.decoder
+        if begins is None:
+            chunk: Tensor = decoder(code, feat_cache=caches, feat_idx=[0], first_chunk=index == 0)
+            return chunk
+        warm(decoder, code, caches, begins, index)
+        sides = (side * self.spatial // self._patch for side in code.shape[3:])
+        return code.new_empty((1, decoder.conv_out.out_channels, 0, *sides))
 
-def _moved(caches: list[Tensor | str | None], device: torch.device) -> list[Tensor | str | None]:
+
+def _moved(caches: Caches, device: torch.device) -> Caches:
     """The same on another device. To the host without waiting, torch takes pinned memory; a stream keeps the order."""
     return [each.to(device, non_blocking=True) if isinstance(each, Tensor) else each for each in caches]
 
 
-def _caches(module: nn.Module) -> list[Tensor | str | None]:
+def _caches(module: nn.Module) -> Caches:
     """One empty place for each causal convolution, as ``AutoencoderKLWan.clear_cache`` makes them."""
     return [None] * sum(isinstance(each, _wan.WanCausalConv3d) for each in module.modules())

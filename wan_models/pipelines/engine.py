@@ -116,7 +116,7 @@ class WanEngine:
             opened.parts.cancelled, opened.parts.report = cancelled, self.report
             opened.parts.set_loras(loras)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
-            opened.parts.room()
+            opened.parts.rest()
         except JobCancelled:
             return
         except RequestRefused:

@@ -20,6 +20,7 @@ from wan_models.events import Event, WeightsRead
 from wan_models.loras import LoraWeights, attached, read_lora
 from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build
+from wan_models.memory.measure import expandable
 from wan_models.memory.place import Placed, Target, place_encoder, place_transformer, place_whole
 from wan_models.memory.plan import Plan
 from wan_models.memory.report import Report
@@ -30,6 +31,7 @@ from .contracts import Cancelled, Checkpoint, Expert, VideoVae
 from .decode import StreamingVae
 from .denoise import JobCancelled
 from .encodings import EncodingCache, content_key, encode_text
+from .parking import cache_bytes, pin_ahead
 from .tiles import TiledVae
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class OpenParts:
         self._loras: list[tuple[LoraWeights, float, str]] = []
         self._read: dict[Path, LoraWeights] = {}
         self._attached: dict[PartName, ExitStack] = {}
+        self._ready: set[tuple[int, ...]] = set()  # shapes of latents whose decode need not wait
 
     def text(self, prompts: Sequence[str]) -> list[Tensor]:
         """One (1, 512, 4096) in ``dtype`` on ``device`` each; the encoder is not loaded for texts seen before."""
@@ -154,7 +157,14 @@ class OpenParts:
             yield module
 
     def room(self) -> None:
-        """Free cached memory of the card."""
+        """Free cached memory of the card, unless torch can use it for tensors of any size: then it is kept for the next
+        stage, which would otherwise wait for it to be freed and taken again.
+        """
+        if not expandable():
+            self.rest()
+
+    def rest(self) -> None:
+        """Free cached memory of the card, for others, after a job."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -211,7 +221,7 @@ class OpenParts:
         elif part == "text_encoder":
             placed = place_encoder(module, tensors, target)
         else:
-            placed = place_whole(module, tensors, target)
+            placed = place_whole(module, tensors, target, stays=part == "vae")
         self._placed[part] = placed
         return placed
 
@@ -240,9 +250,27 @@ class _Vae:
         self.spatial = int(config.get("scale_factor_spatial", 8))
         self.channels = int(config.get("z_dim", 16))
 
-    def load(self) -> None:
-        if "vae" not in self._parts._placed:
-            self._parts._load("vae")
+    def load(self, shape: Sequence[int] = ()) -> None:
+        parts = self._parts
+        if "vae" not in parts._placed:
+            parts._load("vae")
+        if parts.device.type == "cuda" and shape and tuple(shape) not in parts._ready:
+            parts._ready.add(tuple(shape))
+            self._make_ready(tuple(shape))
+
+    def _make_ready(self, shape: tuple[int, ...]) -> None:
+        """What the first chunk of a decode would wait for: kernels that the driver reads from disk when they are first
+        used, and pinned memory for tiles.
+        """
+        parts = self._parts
+        with self._open("vae warm") as vae:
+            one, decoder = shape, vae
+            if isinstance(vae, TiledVae):
+                count, one = vae.tiles(shape)
+                pin_ahead(cache_bytes(parts._skeleton("vae"), one, parts._vae_dtype), count)
+                decoder = vae.inner
+            for _ in decoder.decode(torch.zeros(*one[:2], 1, *one[3:], device=parts.device)):
+                pass
 
     def encode(self, pixels: Tensor) -> Tensor:
         with self._open("vae encode") as vae:
@@ -252,9 +280,9 @@ class _Vae:
         with self._open("vae encode") as vae:
             return vae.encode_chunks(chunks)
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         with self._open("vae") as vae:
-            chunks = iter(vae.decode(latents))
+            chunks = iter(vae.decode(latents, skip))
         for _ in range(latents.shape[2]):
             with self._open("vae decode"):  # another network may have worked since the last chunk
                 chunk = next(chunks)

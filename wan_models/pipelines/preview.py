@@ -63,7 +63,8 @@ class Previews:
     """Looks at the middle frame of the present estimate, at most every ``interval_s`` seconds.
 
     ``first``: index of the clip's frame that the latents begin with; ``skip``: latent frames in front that are no part
-    of the clip (Animate's reference); ``last``: the clip's last index, for latents that are padded.
+    of the clip (Animate's reference); ``last``: the clip's last index, for latents that are padded; ``count``: how many
+    latent frames behind those skipped are looked at, None = all.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Previews:
         first: int = 0,
         skip: int = 0,
         last: int | None = None,
+        count: int | None = None,
         interval_s: float = INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -79,6 +81,7 @@ class Previews:
         self._first = first
         self._skip = skip
         self._last = last
+        self._count = count
         self._interval_s = interval_s
         self._clock = clock
         self._next = -float("inf")
@@ -89,7 +92,8 @@ class Previews:
         if now < self._next or not has_factors(estimate.shape[1]):
             return None
         self._next = now + self._interval_s
-        middle = (estimate.shape[2] - self._skip) // 2
+        there = estimate.shape[2] - self._skip
+        middle = (there if self._count is None else min(self._count, there)) // 2
         index = self._first + (1 + STRIDE * (middle - 1) if middle else 0)
         if self._last is not None:
             index = min(index, self._last)

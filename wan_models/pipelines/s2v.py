@@ -170,10 +170,13 @@ def _denoised(job: _Job, clip: Clip, told: _Told) -> Denoising:
         )
 
     start = noise(tuple(told.pose.shape), job.request.seed + clip.number, job.parts.device)
-    job.parts.vae.load()  # else the first frame would wait for it
+    before = told.picture if told.motion is None else told.motion
+    frames = before.shape[2] + start.shape[2]
+    job.parts.vae.load((*start.shape[:2], frames, *start.shape[3:]))  # else the first frame would wait for it
     yield StageStarted(f"denoise{job.name(clip)}", job.settings.steps)
     # Previews count a first latent frame of one frame; here all have four.
-    previews = Previews(first=clip.first - clip.skip + STRIDE, last=job.request.frames - 1)
+    last, count = clip.first + clip.fresh - 1, -(-(clip.skip + clip.fresh) // STRIDE)
+    previews = Previews(first=clip.first - clip.skip + STRIDE, last=last, count=count)
     return (
         yield from denoise(
             job.parts,
@@ -200,23 +203,22 @@ def _conditions(job: _Job, told: _Told, network: Network) -> list[Conditions]:
 def _decoded(job: _Job, clip: Clip, latents: Tensor) -> Iterator[Event]:
     """Give away the clip's new frames, a chunk at a time, and keep what the next clip carries on from.
 
-    ``latents`` begin with those before the clip's own: their frames are not looked at. Nothing behind the shot's end is
-    decoded. Raises JobCancelled between two chunks.
+    ``latents`` begin with those before the clip's own: the VAE must see them, but their frames are not wanted. Nothing
+    behind the shot's end is decoded. Raises JobCancelled between two chunks.
     """
-    place = job.length // STRIDE - latents.shape[2]  # of a latent frame, counted from the clip's own first
-    end = clip.skip + clip.fresh
+    skip = latents.shape[2] - job.length // STRIDE
+    first, end = 0, clip.skip + clip.fresh
     yield StageStarted(f"decode{job.name(clip)}", clip.fresh)
-    for chunk in job.parts.vae.decode(latents):
+    for chunk in job.parts.vae.decode(latents, skip):
         _go_on(job.cancelled)
-        first, place = place * STRIDE, place + 1
-        if first < 0:
-            continue
         new = chunk[:, :, max(clip.skip - first, 0) : end - first]
+        first += chunk.shape[2]
+        if not new.shape[2]:
+            continue
         if clip is not job.every[-1]:
             job.carry.add(new)
-        if new.shape[2]:
-            done = min(first + STRIDE, end) - clip.skip
-            yield FramesDecoded(clip.first + done - new.shape[2], to_frames(new))
-            yield StepDone(done, clip.fresh)
-        if first + STRIDE >= end:
+        done = min(first, end) - clip.skip
+        yield FramesDecoded(clip.first + done - new.shape[2], to_frames(new))
+        yield StepDone(done, clip.fresh)
+        if first >= end:
             return

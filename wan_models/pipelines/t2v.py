@@ -35,7 +35,6 @@ def sample(parts: Parts, request: Request, settings: Settings, cancelled: Cancel
     """The clip's latents (1, z, t, h, w), or None when cancelled."""
     yield StageStarted("encode")
     words = texts(parts, settings)
-    parts.vae.load()  # nothing is encoded, so that the first frame would wait for it
     velocity = velocity_of(parts, words, cancelled)
     latents = clip_noise(parts, request)
     return (yield from sampled(parts, settings, velocity, latents, previews=request.previews, cancelled=cancelled))

@@ -4,7 +4,7 @@ see beyond its edge, so neighbours are blended over their overlap.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -19,21 +19,27 @@ class TiledVae:
     """``inner`` on tiles of ``side`` pixels (rounded down to whole latents); chunks stay chunks."""
 
     def __init__(self, inner: VideoVae, side: int) -> None:
-        self._inner = inner
+        self.inner = inner
         self._side = side // inner.spatial
         self.spatial = inner.spatial
         self.channels = inner.channels
 
-    def load(self) -> None:
+    def load(self, shape: Sequence[int] = ()) -> None:
         """As VideoVae."""
-        self._inner.load()
+        self.inner.load(shape)
+
+    def tiles(self, shape: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+        """How many tiles latents of this shape are decoded in, and the shape of one."""
+        rows, columns = self._spans(shape[3]), self._spans(shape[4])
+        one = (*shape[:3], rows[0][1] - rows[0][0], columns[0][1] - columns[0][0])
+        return len(rows) * len(columns), one
 
     def encode(self, pixels: Tensor) -> Tensor:
         """As VideoVae; latents of overlaps are blended."""
         s = self.spatial
         rows, columns = self._spans(pixels.shape[3] // s), self._spans(pixels.shape[4] // s)
         tiles = [
-            [self._inner.encode(pixels[:, :, :, a * s : b * s, c * s : d * s]) for c, d in columns] for a, b in rows
+            [self.inner.encode(pixels[:, :, :, a * s : b * s, c * s : d * s]) for c, d in columns] for a, b in rows
         ]
         return _joined(tiles, rows, columns, 1)
 
@@ -41,10 +47,10 @@ class TiledVae:
         """As VideoVae, but the clip is whole on the host: each tile goes through all of it."""
         return self.encode(torch.cat([chunk.cpu() for chunk in chunks], dim=2))
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         """As VideoVae: all tiles of a chunk, then the next chunk."""
         rows, columns = self._spans(latents.shape[3]), self._spans(latents.shape[4])
-        streams = [[self._inner.decode(latents[:, :, :, a:b, c:d]) for c, d in columns] for a, b in rows]
+        streams = [[self.inner.decode(latents[:, :, :, a:b, c:d], skip) for c, d in columns] for a, b in rows]
         for _ in range(latents.shape[2]):
             yield _joined([[next(stream) for stream in line] for line in streams], rows, columns, self.spatial)
 

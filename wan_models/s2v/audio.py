@@ -116,11 +116,11 @@ class AudioInjector(nn.Module):
         self.injector_adain_layers = nn.ModuleList(AudioAdaptation(dim) for _ in range(count))
 
     def forward(self, number: int, hidden: Tensor, own: int, sound: Sound) -> Tensor:
-        """hidden (b, l, dim) with its first ``own`` tokens changed, in place where that may be."""
+        """hidden (b, l, dim) float32 with its first ``own`` tokens changed, in place where that may be."""
         attention: Any = self.injector[number]
         adaptation: Any = self.injector_adain_layers[number]
         frames = sound.local.shape[1]
-        shift, scale = adaptation(sound.overall, hidden.dtype)
+        shift, scale = adaptation(sound.overall, sound.local.dtype)
         key, value = attention.keys_values(sound.local.flatten(0, 1))
         key, value = (each.unflatten(0, (-1, frames)) for each in (key, value))  # (b, frames, 5, heads, width)
         tokens = hidden[:, :own].unflatten(1, (frames, -1))
@@ -129,8 +129,8 @@ class AudioInjector(nn.Module):
         for start in range(0, frames, step):
             part = slice(start, start + step)
             piece = tokens[:, part]
-            normed = adaptation.norm(piece.float())
-            seen = modulated(normed, scale[:, part, None], shift[:, part, None], hidden.dtype).flatten(0, 1)
+            normed = adaptation.norm(piece)
+            seen = modulated(normed, scale[:, part, None], shift[:, part, None], sound.local.dtype).flatten(0, 1)
             mixed = attention.mix(attention.queries(seen), key[:, part].flatten(0, 1), value[:, part].flatten(0, 1))
             change = attention.o(mixed).unflatten(0, piece.shape[:2])
             if in_place():

@@ -177,7 +177,7 @@ class WanS2VTransformer3DModel(_diffusers.ModelMixin, _diffusers.ConfigMixin, _a
 
     @property
     def _precision(self) -> torch.dtype:
-        """Of the hidden state, whatever the blocks' weights are stored in."""
+        """In which layers work, whatever the blocks' weights are stored in."""
         dtype: torch.dtype = self.patch_embedding.weight.dtype
         return dtype
 
@@ -189,13 +189,13 @@ class WanS2VTransformer3DModel(_diffusers.ModelMixin, _diffusers.ConfigMixin, _a
         return self.prepare(text, reference, pose, audio, motion)
 
     def _tokens(self, latents: Tensor, stage: Stage) -> tuple[Tensor, int, torch.Size]:
-        """All tokens (b, l, dim), how many of them are the clip's own, and their grid."""
-        kind = self.trainable_cond_mask(torch.tensor(_OWN, device=latents.device))
+        """All tokens (b, l, dim) float32, how many of them are the clip's own, and their grid."""
+        kind = self.trainable_cond_mask(torch.tensor(_OWN, device=latents.device)).float()
         patches = self.patch_embedding(latents.to(stage.still.dtype))
         patches = patches + (self.cond_encoder(stage.pose) if stage.unposed is None else stage.unposed)
         grid = patches.shape[2:]
         own = patches.flatten(2).transpose(1, 2) + kind
-        return torch.cat([own, stage.still], dim=1), own.shape[1], grid
+        return torch.cat([own, stage.still.float()], dim=1), own.shape[1], grid
 
     def _times(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """The embedded timesteps (b, dim), and modulations (b, 2, 6, dim) of them and of timestep 0; float32."""

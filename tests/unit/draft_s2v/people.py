@@ -49,7 +49,7 @@ def known_face() -> Face:
         )
         brows.append(np.stack([x + 6 * share, np.full(9, y - 8)], axis=1).astype(np.float32))
     plain = from_points(EYES, corners=corners)
-    return Face(**{**vars(plain), "eyes": tuple(eyes), "brows": tuple(brows), "found": "landmarks"})
+    return Face(**{**vars(plain), "eyes": tuple(eyes), "brows": tuple(brows)})
 
 
 def vowels(times: list[float], seconds: float, long: float = 0.16) -> NDArray[np.float32]:

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from tests.unit.draft_s2v.people import HEIGHT, WIDTH, draw_person, known_face, request_of, save, vowels
 from wan_models.draft import DraftEngine
+from wan_models.draft.s2v.gestures import perform
 from wan_models.draft.s2v.picture import cover, given
+from wan_models.draft.s2v.speech import listen
 from wan_models.draft.s2v.talker import Talker
 from wan_models.engine import RequestRefused
 from wan_models.events import FramesDecoded, StageStarted, StepDone, Warned
@@ -156,3 +158,37 @@ def test_no_fold_and_no_hole_at_the_widest_gestures(seen: None, tmp_path: Path) 
     edges = np.abs(np.diff(stripes.astype(int), axis=1)).sum(axis=1)
     assert len(set(edges.tolist())) <= 2  # the stripes beside the head keep their number
     assert cv2.PSNR(frames[0], picture) > 18
+
+
+def _folds(field: NDArray[np.float32], step: int) -> float:
+    """The least determinant of the way that points go; 0 or below is a fold."""
+    dy, dx = (np.gradient(field, step, axis=axis) for axis in (0, 1))
+    return float(((1 + dx[..., 0]) * (1 + dy[..., 1]) - dx[..., 1] * dy[..., 0]).min())
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_gesture_folds_the_picture_over(seed: int) -> None:
+    face = known_face()
+    talker = Talker(draw_person(), face)
+    speech = listen(vowels([0.3 + 0.25 * n for n in range(60)], 16.0), 24.0, 384)
+    gestures = perform(speech, 24.0, seed, from_rest=False)
+    for index in range(0, 384, 7):
+        for field in talker.fields(gestures, index):
+            assert _folds(field, talker.step) > 0.25
+
+
+@pytest.mark.parametrize("fps", [16.0, 24.0, 30.0])
+def test_the_drawn_mouth_is_in_time_with_clicks(seen: None, tmp_path: Path, fps: float) -> None:
+    times = 0.4 + 0.43 * np.arange(6) + np.array([0, 0.013, 0.031, 0.007, 0.022, 0.04])
+    wave = np.zeros(16000 * 3, np.float32)
+    for at in times:
+        wave[round(at * 16000) - 16 : round(at * 16000) + 16] = 0.8
+    frames, _ = _run(request_of(save(tmp_path / "clicks.wav", wave), frames=round(3 * fps), fps=fps))
+    opened = np.array([float(_darkness(frame)) for frame in frames])
+    opened -= np.median(opened)
+    shown = np.arange(len(frames)) / fps
+    lags = np.linspace(-3, 3, 121)
+    truths = [np.exp(-0.5 * ((shown[:, None] - times - lag / fps) * fps / 0.6) ** 2).sum(axis=1) for lag in lags]
+    late = lags[int(np.argmax([truth @ opened / np.linalg.norm(truth) for truth in truths]))]
+    assert opened.max() > 5
+    assert abs(late) <= 0.5

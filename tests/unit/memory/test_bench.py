@@ -71,6 +71,20 @@ def test_the_clock_tells_stages_steps_and_the_first_frame() -> None:
     assert not late.figures()["frames_in_order"]
 
 
+def test_steps_are_told_apart_by_clip_not_by_what_was_read_between() -> None:
+    now = [0.0]
+    clock = Clock(lambda: now[0])
+    for stage, step, seconds in (
+        ("denoise 1 of 2", 0, 1.0), ("load transformer", 0, 7.0), ("denoise 1 of 2", 1, 2.0),
+        ("denoise 1 of 2", 2, 2.0),
+        ("decode 1 of 2", 3, 4.0), ("denoise 2 of 2", 1, 3.0), ("denoise 2 of 2", 2, 3.0),
+    ):  # fmt: skip
+        clock.progress(stage, 0)
+        now[0] += seconds
+        clock.progress(stage, step)
+    assert clock.figures()["seconds_a_step"] == [[2.0, 2.0], [3.0, 3.0]]
+
+
 def test_a_backend_may_leave_steps_out() -> None:
     clock = Clock(lambda: 0.0)
     for stage, step in (("", 0), ("load", 0), ("denoise", 0), ("denoise", 3), ("denoise", 3), ("decode", 1)):

@@ -160,11 +160,14 @@ class FoldingVae:
     def encode_chunks(self, chunks: Iterable[Tensor]) -> Tensor:
         return torch.cat([self._folded(chunk) for chunk in chunks], dim=2)
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         for place in range(latents.shape[2]):
             small = latents[:, :12, place].unflatten(1, (4, 3)).transpose(1, 2)
             frames = small.repeat_interleave(8, 3).repeat_interleave(8, 4).clamp(-1.0, 1.0)
-            yield frames if place else frames[:, :, -1:]
+            if place < skip:
+                yield frames[:, :, :0]
+            else:
+                yield frames if place else frames[:, :, -1:]
 
     def _folded(self, chunk: Tensor) -> Tensor:
         small = avg_pool3d(chunk, (1, 8, 8)).expand(-1, -1, 4, -1, -1)

@@ -6,7 +6,10 @@ import pytest
 import torch
 from diffusers import AutoencoderKLWan
 
-from wan_models.pipelines.decode import StreamingVae
+from wan_models.memory.load import build
+from wan_models.pipelines.decode import Caches, StreamingVae
+from wan_models.pipelines.parking import cache_bytes
+from wan_models.pipelines.warming import beginnings
 
 CPU = torch.device("cpu")
 MULT = [1, 1, 1, 1]
@@ -47,6 +50,43 @@ def test_decoded_chunks_have_the_bits_of_the_whole(vae: AutoencoderKLWan, park: 
     chunks = list(StreamingVae(vae, CPU, torch.float32, park=park).decode(latents))
     assert [chunk.shape[2] for chunk in chunks] == [1, 4, 4, 4]
     assert torch.equal(torch.cat(chunks, 2), _whole(vae, latents))
+
+
+def test_frames_behind_those_that_nobody_wants_have_the_same_bits(vae: AutoencoderKLWan) -> None:
+    latents = _latents(vae, 21)[..., :2, :2]
+    whole = _whole(vae, latents)
+    for skip in (1, 2, 5, 11, 18, 20):
+        chunks = list(StreamingVae(vae, CPU, torch.float32, park=skip % 2 == 0).decode(latents, skip))
+        assert [chunk.shape[2] for chunk in chunks] == [0] * skip + [4] * (21 - skip)
+        assert torch.equal(torch.cat(chunks, 2), whole[:, :, 1 + 4 * (skip - 1) :])
+
+
+@pytest.mark.parametrize(("depth", "begins"), [(1, [0, 9, 14, 16]), (2, [0, 5, 12, 15])])
+def test_layers_see_no_more_of_the_past_than_they_reach_back_to(depth: int, begins: list[int]) -> None:
+    """The numbers for two residual blocks a level and one more, as released: by hand from the layers' kernels."""
+    torch.manual_seed(5)
+    vae = AutoencoderKLWan(base_dim=4, z_dim=16, dim_mult=[1, 2, 4, 4], num_res_blocks=depth).eval()
+    assert beginnings(vae.decoder, 19) == begins
+    worked = [0] * 4
+    for number, block in enumerate(vae.decoder.up_blocks):
+        block.register_forward_hook(lambda *_, number=number: worked.__setitem__(number, worked[number] + 1))
+    latents = _latents(vae, 21)[..., :2, :2]
+    wanted = torch.cat(list(StreamingVae(vae, CPU, torch.float32).decode(latents, 19)), 2)
+    assert worked == [21 - begin for begin in begins]
+    assert torch.equal(wanted, _whole(vae, latents)[:, :, -8:])
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_what_a_decode_parks_is_known_before(vae: AutoencoderKLWan, frames: int) -> None:
+    latents, seen = _latents(vae, frames), []
+
+    def look(caches: Caches) -> None:
+        seen.append([each.nbytes for each in caches if isinstance(each, torch.Tensor)])
+
+    list(StreamingVae(vae, CPU, torch.float32, seen=look).decode(latents))
+    skeleton = build("AutoencoderKLWan", dict(vae.config))
+    assert cache_bytes(skeleton, latents.shape, torch.float32) == seen[:2]
+    assert all(sizes == seen[-1] for sizes in seen[1:])
 
 
 def test_a_chunk_is_out_before_the_next_is_begun(vae: AutoencoderKLWan) -> None:

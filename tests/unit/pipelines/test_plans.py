@@ -10,16 +10,20 @@ import numpy as np
 import pytest
 import torch
 
+from wan_models import bench
 from wan_models.events import FramesDecoded
 from wan_models.options import Options
 from wan_models.pipelines.engine import WanEngine
 from wan_models.registry import model_row
-from wan_models.requests import Character, DrivePack, PoseTrack, Reference, Request, SamplerSettings
+from wan_models.requests import Character, DrivePack, PoseTrack, Reference, Request, SamplerSettings, Sound
 from wan_models.rows import ModelRow
 from wan_models.weights import tiny
 from wan_models.weights.tiny import make_tiny
 
-NAMES = ("wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b", "wan2.2-animate-2-14b")
+NAMES = (
+    "wan2.2-t2v-a14b", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-animate-14b", "wan2.2-animate-2-14b",
+    "wan2.2-s2v-14b",
+)  # fmt: skip
 WIDTH, HEIGHT, FRAMES = 64, 64, 5
 
 
@@ -54,16 +58,19 @@ JOBS = {
     "animate": replace(T2V, task="animate", model=NAMES[3], pack=_pack(), sampler=SamplerSettings(steps=1)),
     "replace": replace(T2V, task="replace", model=NAMES[3], pack=_pack(), sampler=SamplerSettings(steps=1)),
     "animate 2": replace(T2V, task="animate", model=NAMES[4], pack=_pack(), sampler=SamplerSettings(steps=1)),
+    "s2v": replace(T2V, task="s2v", model=NAMES[5], image=_picture(1), sampler=SamplerSettings(steps=2)),
 }
 
 
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Animates work in segments of 77 and 81 frames: 9 are enough to see whether they depend on the plan."""
+    """The Animates work in segments of 77 and 81 frames, S2V in clips of 80: 9 and 8 are enough to see whether they
+    depend on the plan.
+    """
 
     def short(name: str) -> ModelRow:
         row = model_row(name)
-        return replace(row, segment=min(row.segment, 9))
+        return replace(row, segment=min(row.segment, 8 if row.family == "s2v" else 9))
 
     monkeypatch.setattr("wan_models.pipelines.engine.model_row", short)
 
@@ -80,6 +87,14 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WanEngine]:
     engine.close()
 
 
+@pytest.fixture(scope="module")
+def voice(tmp_path_factory: pytest.TempPathFactory) -> Sound:
+    row, folder = model_row(NAMES[5]), tmp_path_factory.mktemp("voice")
+    sound = bench.request(row, "s2v", width=WIDTH, height=HEIGHT, frames=FRAMES, steps=1, folder=folder).sound
+    assert sound is not None
+    return sound
+
+
 def _frames(engine: WanEngine, request: Request) -> np.ndarray:
     engine.check(request)
     events = list(engine.generate(request, lambda: False))
@@ -87,9 +102,9 @@ def _frames(engine: WanEngine, request: Request) -> np.ndarray:
 
 
 @pytest.mark.parametrize("job", JOBS)
-def test_lossless_plans_give_the_same_bytes(engine: WanEngine, job: str) -> None:
+def test_lossless_plans_give_the_same_bytes(engine: WanEngine, voice: Sound, job: str) -> None:
     """Also of the same seed again, after another one, in an engine that has made other things."""
-    request = JOBS[job]
+    request = replace(JOBS[job], sound=voice if job == "s2v" else None)
     first = _frames(engine, replace(request, plan="resident"))
     assert first.shape == (FRAMES, HEIGHT, WIDTH, 3)
     assert np.ptp(first) > 10

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import torch
 from accelerate import init_empty_weights
+from safetensors.torch import save_file
 
-from tests.unit.s2v.tiny_net import fixture, network, values
+from tests.unit.s2v.tiny_net import answer, error, fixture, network, run, values
 from wan_models.memory.load import build, fp32_names
 from wan_models.s2v import WanS2VTransformer3DModel
 from wan_models.s2v.config import LEFT_OUT, RELEASED
@@ -83,7 +86,7 @@ def test_its_config_has_the_released_keys_and_the_classes_own(full: Any) -> None
     assert full.config.audio_inject_layers[-1] == 39
 
 
-def test_the_official_tensors_load_strictly_and_come_back(tmp_path: Any) -> None:
+def test_the_official_tensors_load_strictly_and_come_back(tmp_path: Path) -> None:
     net = network()
     assert {name: tensor.shape for name, tensor in net.state_dict().items()} == {
         n: t.shape for n, t in values().items()
@@ -94,6 +97,14 @@ def test_the_official_tensors_load_strictly_and_come_back(tmp_path: Any) -> None
     kept = {name: tensor.dtype for name, tensor in again.state_dict().items()}
     assert kept["blocks.0.modulation"] is kept["head.modulation"] is torch.float32
     assert kept["blocks.0.self_attn.q.weight"] is kept["time_projection.1.weight"] is torch.bfloat16
+
+
+def test_a_released_folder_opens_as_it_is(tmp_path: Path) -> None:
+    told = {**FILE, **{key: fixture()[0][key] for key in fixture()[0]}}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    save_file(values(), tmp_path / "diffusion_pytorch_model.safetensors")
+    net = WanS2VTransformer3DModel.from_pretrained(tmp_path)
+    assert error(run(net, "first"), answer("first")) < 1e-6
 
 
 def test_it_is_built_by_name_like_the_other_networks() -> None:

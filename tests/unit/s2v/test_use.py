@@ -96,6 +96,13 @@ def test_in_fp8_it_is_near(net: Any) -> None:
     assert error(run(module), answer("later_posed")) < 0.1
 
 
+def test_diffusers_fp8_storage(net: Any) -> None:
+    other = copy.deepcopy(net).to(torch.bfloat16)
+    other.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.bfloat16)
+    assert other.blocks[0].ffn[0].weight.dtype is torch.float8_e4m3fn
+    assert error(run(other), answer("later_posed")) < 0.2
+
+
 @pytest.mark.parametrize("how", ["block_level", "leaf_level"])
 def test_diffusers_group_offload(net: Any, how: str) -> None:
     other = copy.deepcopy(net)

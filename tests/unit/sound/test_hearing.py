@@ -115,6 +115,25 @@ def test_a_click_is_heard_by_its_frame(moment: float, fps: float) -> None:
     assert np.array_equal(put_off[3:], heard)
 
 
+@pytest.mark.parametrize("frame", [5, 20, 61])
+def test_a_changed_moment_is_heard_by_its_frame(encoder: Any, frame: int) -> None:
+    """From the wave on: the shot's frame k is the first clip's frame k + 3, and is given what sounds at k / 16 s."""
+    rng = np.random.default_rng(frame)
+    plain = rng.normal(0, 0.1, 80000).astype(np.float32)
+    other, at = plain.copy(), frame * 1000
+    other[at : at + 480] = rng.normal(0, 0.1, 480)  # 30 ms that sound otherwise, and as loud
+    given = [
+        features(hidden_states(encoder, each, CPU)[:1], 80, lead=FIRST_CLIP_LEAD)[0, 0, :, 3:]
+        for each in (plain, other)
+    ]
+    changed = (given[1] - given[0]).norm(dim=0)
+    assert int(changed.argmax()) == frame
+    far = torch.cat(
+        [changed[: frame - 3], changed[frame + 4 :]]
+    )  # beyond what the encoder's convolution over time sees
+    assert far.max() < 0.05 * changed[frame]
+
+
 def test_pieces_change_nothing(encoder: Any, wave: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = hidden_states(encoder, wave, CPU)
     monkeypatch.setattr(hearing, "_PIECE", 37)

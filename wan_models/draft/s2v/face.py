@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +12,20 @@ Floats = NDArray[np.float32]
 # MediaPipe's 478 points, each row from the picture's left to its right for a face that looks at the camera.
 _INNER_UPPER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)
 _INNER_LOWER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
-_OUTER_UPPER, _OUTER_LOWER = 0, 17
 _CORNERS = (61, 291)
-_UNDER_NOSE, _NOSE_TIP, _CHIN, _FOREHEAD = 2, 1, 152, 10
+_UNDER_NOSE, _CHIN = 2, 152
 _CHEEKS = (234, 454)
 _LIDS = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133), (33, 7, 163, 144, 145, 153, 154, 155, 133)),
     ((362, 398, 384, 385, 386, 387, 388, 466, 263), (362, 382, 381, 380, 374, 373, 390, 249, 263)),
 )
-_BROWS = ((70, 63, 105, 66, 107), (336, 296, 334, 293, 300))
+_BROWS = ((46, 53, 52, 65, 55), (285, 295, 282, 283, 276))  # their lower edges
 
 # Shares of the distance between the pupils (63 mm) in an adult's face, from the means of Farkas, "Anthropometry of
 # the Head and Face" (1994): pupils to the line of the lips 68 mm, width of the mouth 51 mm, and so on.
 _TO_MOUTH, _HALF_MOUTH, _TO_CHIN, _TO_NOSE = 1.08, 0.40, 0.70, 0.36
-_HALF_FACE, _LIP = 1.07, 0.15
+_HALF_FACE = 1.07
+_PARTED = 0.07  # of the mouth's width: nearer lips are closed, as far as landmarks can tell
 
 
 @dataclass(frozen=True)
@@ -40,25 +39,20 @@ class Eye:
 @dataclass(frozen=True)
 class Face:
     """``right`` and ``down`` are unit vectors of the face in the picture. ``seam`` (n,2): where the lips part, left to
-    right (the lower lip's edge where the mouth is open in the picture by ``gap`` pixels); ``upper_lip``,
-    ``lower_lip``: pixels along ``down`` from the seam's middle to the lips' outer edges. ``half_width``: middle to
-    cheek. ``eyes`` only where the lids are known. ``found``: how.
+    right (the lower lip's edge where the mouth is open in the picture by ``gap`` pixels). ``half_width``: middle to
+    cheek. ``eyes`` and ``brows`` (their lower edges, left to right) only where they are known.
     """
 
     right: Floats
     down: Floats
     seam: Floats
     gap: float
-    upper_lip: float
-    lower_lip: float
     under_nose: Floats
     chin: Floats
     pupils: Floats
     half_width: float
-    turn: float = 0.0
     eyes: tuple[Eye, ...] = ()
     brows: tuple[Floats, ...] = ()
-    found: Literal["landmarks", "points"] = "points"
 
     @property
     def mouth(self) -> Floats:
@@ -80,26 +74,6 @@ class Face:
         """Pixels from the eyes to the chin."""
         return max(float((self.chin - self.between) @ self.down), 1.0)
 
-    def moved(self, scale: float, shift: Floats) -> Face:
-        """The same face in a picture whose pixels are at ``scale`` times the old ones plus ``shift``."""
-
-        def at(points: Floats) -> Floats:
-            return np.asarray(points * np.float32(scale) + shift, np.float32)
-
-        return replace(
-            self,
-            seam=at(self.seam),
-            gap=self.gap * scale,
-            upper_lip=self.upper_lip * scale,
-            lower_lip=self.lower_lip * scale,
-            under_nose=at(self.under_nose),
-            chin=at(self.chin),
-            pupils=at(self.pupils),
-            half_width=self.half_width * scale,
-            eyes=tuple(Eye(at(eye.upper), at(eye.lower)) for eye in self.eyes),
-            brows=tuple(at(brow) for brow in self.brows),
-        )
-
 
 def from_landmarks(points: Floats) -> Face:
     """A face by MediaPipe's (478,3) points."""
@@ -110,24 +84,19 @@ def from_landmarks(points: Floats) -> Face:
     upper[0] = lower[0] = (upper[0] + flat[_CORNERS[0]]) / 2  # the skin parts a little before the red does
     upper[-1] = lower[-1] = (upper[-1] + flat[_CORNERS[1]]) / 2
     gap = float(((lower - upper)[4:7] @ down).mean())
-    across = float(np.linalg.norm(upper[-1] - upper[0]))
-    middle = lower[5]
-    cheeks = points[list(_CHEEKS)]
+    parted = gap > _PARTED * float(np.linalg.norm(upper[-1] - upper[0]))
+    cheeks = flat[list(_CHEEKS)]
     return Face(
         right,
         down,
-        np.asarray(lower if gap > 0.06 * across else (upper + lower) / 2, np.float32),
-        max(gap, 0.0),
-        float((middle - flat[_OUTER_UPPER]) @ down),
-        float((flat[_OUTER_LOWER] - middle) @ down),
+        np.asarray(lower if parted else (upper + lower) / 2, np.float32),
+        gap if parted else 0.0,
         flat[_UNDER_NOSE],
         flat[_CHIN],
         pupils,
-        float(abs((cheeks[1, :2] - cheeks[0, :2]) @ right)) / 2,
-        float(np.arctan2(cheeks[0, 2] - cheeks[1, 2], abs(cheeks[1, 0] - cheeks[0, 0]))),
+        float(abs((cheeks[1] - cheeks[0]) @ right)) / 2,
         tuple(Eye(flat[list(up)], flat[list(low)]) for up, low in _LIDS),
         tuple(flat[list(brow)] for brow in _BROWS),
-        "landmarks",
     )
 
 
@@ -155,8 +124,6 @@ def from_points(pupils: Floats, corners: Floats | None = None, nose: Floats | No
         down,
         seam,
         0.0,
-        _LIP * size,
-        0.9 * _LIP * size,
         np.asarray(mouth - _TO_NOSE * size * down, np.float32),
         np.asarray(mouth + _TO_CHIN * size * down, np.float32),
         np.asarray(pupils, np.float32),

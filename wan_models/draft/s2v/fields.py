@@ -16,7 +16,7 @@ from wan_models.draft.i2v.opencv import cv2
 
 from .face import Face, Floats
 
-INVERSE_STEPS = 5
+INVERSE_STEPS = 7
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def grid_over(box: tuple[float, float, float, float], width: int, height: int, s
     return Grid((left, top, max(right, left + step), max(bottom, top + step)), step)
 
 
-def smooth(low: float, high: float, value: NDArray[np.floating[Any]]) -> Floats:
+def smooth(low: float | np.floating[Any], high: float | np.floating[Any], value: NDArray[np.floating[Any]]) -> Floats:
     """0 below ``low``, 1 above ``high``, with no kink between (3t^2 - 2t^3)."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
@@ -157,8 +157,8 @@ def brow_field(face: Face, nodes: Floats) -> Floats:
     for brow, eye in zip(face.brows, face.eyes, strict=True):
         middle = brow.mean(axis=0)
         wide = 0.62 * float(np.linalg.norm(brow[-1] - brow[0]))
-        high = 0.75 * max(float((eye.upper.mean(axis=0) - middle) @ face.down), 0.1 * face.height)
-        away = nodes - middle
+        high = 0.75 * max(float((eye.upper.mean(axis=0) - middle) @ face.down), 0.13 * face.height)
+        away = nodes - (middle - 0.05 * face.height * face.down)
         field = np.maximum(field, np.exp(-((away @ face.right / wide) ** 4) - (away @ face.down / high) ** 2))
     return np.asarray(field, np.float32)
 

@@ -44,7 +44,7 @@ def find_face(picture: Picture, body: Floats | None = None) -> Found:
             return Found(face) if face.half_mouth >= MIN_MOUTH else Found(None, _SMALL)
     guess = next(_guesses(picture, body), None)
     if guess is None:
-        return Found(None, f"{_NONE} ({reason})" if reason else _NONE)
+        return Found(None, f"{_NONE} ({reason})." if reason else f"{_NONE}.")
     face = _on_lips(picture, guess)
     if face.half_mouth < MIN_MOUTH:
         return Found(None, _SMALL)

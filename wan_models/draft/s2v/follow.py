@@ -19,7 +19,7 @@ from wan_models.requests import Character, Reference, Request
 
 from .find import find_face
 from .gestures import Gestures
-from .picture import body_of_look
+from .picture import body_of_look, same
 from .talker import Talker
 
 NO_FACE = (
@@ -56,7 +56,7 @@ def _person(request: Request, character: Character) -> Reference | None:
     else the character as the pack's look shows it."""
     own = character.reference
     if request.image is not None:
-        if own is not None and _same(request.image, own.image):
+        if own is not None and same(request.image, own.image):
             return own
         return Reference(_with_alpha(request.image, None))
     if own is not None:
@@ -70,10 +70,6 @@ def _person(request: Request, character: Character) -> Reference | None:
         size = (pack.look.shape[1], pack.look.shape[0])
         alpha = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     return Reference(_with_alpha(pack.look, alpha), body_of_look(request), source="rig")
-
-
-def _same(image: NDArray[np.uint8], other: NDArray[np.uint8]) -> bool:
-    return image.shape[:2] == other.shape[:2] and np.array_equal(image[..., :3], other[..., :3])
 
 
 def _with_alpha(image: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

@@ -30,7 +30,7 @@ class Mouth:
         self._half = np.float32(face.half_mouth)
         self._corner = np.array([left, top], np.float32)
         self._where = np.stack([at.u, at.v], axis=2)
-        self._shows_teeth = face.gap > 0.06 * face.half_mouth
+        self._shows_teeth = face.gap > 0
         self._light, self._skin = _light(picture, face)
 
     def between(

@@ -28,10 +28,13 @@ class Given:
 
 
 def given(request: Request) -> Given:
-    """The request's image, else the pack's look, else the first reference of a character. Raises RequestRefused."""
-    if request.image is not None:
-        return Given(request.image)
+    """The request's image (with the joints of the character's reference that it is), else the pack's look, else the
+    first reference of a character. Raises RequestRefused."""
     pack = request.pack
+    if request.image is not None:
+        references = [character.reference for character in pack.characters] if pack is not None else []
+        own = next((each for each in references if each is not None and same(request.image, each.image)), None)
+        return Given(request.image, own.body if own is not None else None)
     if pack is not None and pack.look is not None:
         return Given(pack.look, body_of_look(request))
     for character in pack.characters if pack is not None else ():
@@ -42,6 +45,11 @@ def given(request: Request) -> Given:
         "or choose a reference for a character"
     )
     raise RequestRefused(problem)
+
+
+def same(image: Picture, other: Picture) -> bool:
+    """Whether two pictures have the same colours, whatever their alpha."""
+    return image.shape[:2] == other.shape[:2] and np.array_equal(image[..., :3], other[..., :3])
 
 
 def body_of_look(request: Request) -> Floats | None:

@@ -125,7 +125,7 @@ def _follow(value: Floats, release: float) -> Floats:
     for index, wanted in enumerate(value.tolist()):
         now += (wanted - now) * (up if wanted > now else down)
         found[index] = now
-    ahead = round((_ATTACK_S + release) / 2 / _STEP_S)
+    ahead = round((_ATTACK_S + release) / 3 / _STEP_S)  # by the peaks of clicks, bursts and vowels
     return np.concatenate([found[ahead:], np.full(ahead, found[-1], found.dtype)])
 
 

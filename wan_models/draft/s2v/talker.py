@@ -18,6 +18,7 @@ from .fields import (
     jaw_fields,
     pinned,
     relief,
+    smooth,
     torso_weight,
     width_field,
 )
@@ -58,6 +59,7 @@ class Talker:
         self._modes, self._jaws = _modes(face, self._grid)
         self._here = _pixels(self.box)
         self._part = self._mouth_part()
+        self._gap = face.gap / face.half_mouth
         self._smile = np.float32(np.clip(_relaxed(face), 0, 0.16))
         self._mouth = Mouth(picture, face, self._part)
         pairs = zip(face.eyes, face.brows, strict=True)
@@ -75,15 +77,29 @@ class Talker:
         out = source.copy()
         if not amounts.any() and abs(drop) < _LEAST:
             return out
-        common = np.tensordot(amounts, self._modes, axes=1)
-        down = (self._face.down * np.float32(drop)).astype(np.float32)
-        upper = self._sources(common + self._jaws[0][..., None] * down)
+        fields = self._fields(amounts, drop)
+        upper = self._sources(fields[0])
         left, top, right, bottom = self.box
         out[top:bottom, left:right] = _taken(source, upper)
         if abs(drop) >= _LEAST:
-            lower = self._sources(common + self._jaws[1][..., None] * down, self._part)
+            lower = self._sources(fields[1], self._part)
             self._part_lips(source, out, upper, lower, closing=drop < 0)
         return out
+
+    def fields(self, gestures: Gestures, index: int) -> tuple[Floats, Floats]:
+        """How far the points of frame ``index`` move, (rows, columns, 2) in pixels, nodes ``step`` pixels apart: as
+        they belong to the upper lip and all else, or to the lower one."""
+        return self._fields(*self._amounts(gestures, index))
+
+    @property
+    def step(self) -> int:
+        """Pixels between the nodes of ``fields``."""
+        return self._grid.step
+
+    def _fields(self, amounts: Floats, drop: float) -> tuple[Floats, Floats]:
+        common = np.tensordot(amounts, self._modes, axes=1)
+        down = (self._face.down * np.float32(drop)).astype(np.float32)
+        return common + self._jaws[0][..., None] * down, common + self._jaws[1][..., None] * down
 
     def _part_lips(self, source: Picture, out: Picture, upper: Floats, lower: Floats, *, closing: bool) -> None:
         left, top, right, bottom = self._part
@@ -107,7 +123,7 @@ class Talker:
         face = self._face
         size, half = face.height, face.half_mouth
         wide = float(gestures.wide[index])
-        widest = max(_OPEN * half - 0.7 * face.gap, 0.3 * half)
+        widest = half * max(_OPEN - 0.7 * self._gap, 0.3 - 0.22 * float(smooth(0.3, 0.6, np.array(self._gap))))
         amounts = [
             size * gestures.aside[index],
             size * gestures.lower[index],
