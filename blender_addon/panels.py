@@ -194,7 +194,7 @@ def _talk(layout: Any, scene: bpy.types.Scene) -> None:
     if shot.person == "file":
         column.prop(shot, "person_file")
     column = layout.column(heading="Motion", align=True)
-    column.prop(shot, "from_person")
+    column.prop(shot, "from_person", text="From Image")
     column.prop(shot, "follow_pose")
     found = talking.problems(scene)
     if found:

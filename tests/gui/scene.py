@@ -2,7 +2,8 @@
 
 WANSTAGE_GUI_STATE names that file (JSON, renamed into place); WANSTAGE_GUI_BLEND where to save. Files beside it tell
 what to do: ``.save`` saves, ``.draft`` chooses the draft engine, ``.wan`` and ``.video`` a video model for Animate and
-for Image to Video. They are removed when that is done.
+for Image to Video, ``.talk`` a talking draft of ``portrait.png`` with ``line.flac`` on the sequencer, ``.play`` goes
+to a frame of it, ``.mute`` mutes the line. They are removed when that is done.
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def note() -> float:
         "sentence": state.now.sentence,
         "capturing": state.now.capture is not None,
         "takes": takes,
+        "strips": [[strip.name, strip.mute] for strip in compat.strips_of(bpy.context.scene)],
         "blocks": {kind: sorted(block.name for block in getattr(bpy.data, kind)) for kind in kinds},
         "here": [bpy.context.scene.frame_current, [item.name for item in bpy.context.selected_objects]],
         "timer": bpy.app.timers.is_registered(pump.tick),
@@ -111,6 +113,11 @@ def note() -> float:
         own.engine, own.model, own.prompt = "draft", "draft", ""
         bpy.context.scene.frame_set(26)
         wish.unlink()
+    for name, do in (("talk", talk), ("play", play), ("mute", mute)):
+        wish = TARGET.with_suffix(f".{name}")
+        if wish.exists():
+            do()
+            wish.unlink()
     for name, (task, model) in WAN.items():
         wish = TARGET.with_suffix(f".{name}")
         if wish.exists():
@@ -130,6 +137,42 @@ def choose(task: str, model: str) -> None:
     bpy.data.objects["Walker"].wanstage.reference = "//reference.png"
     playback.redraw()
 
+
+def talk() -> None:
+    """A line of dialogue, the person who says it, and the sequencer beside the view."""
+    scene = bpy.context.scene
+    own = scene.wanstage
+    own.task = "s2v"
+    own.engine = own.model = "draft"
+    own.size, own.fps, own.prompt = "832x480", 16.0, ""
+    bpy.data.objects["Walker"].wanstage.reference = "//portrait.png"
+    line = compat.strip_collection(scene).new_sound("Line", str(BLEND.with_name("line.flac")), 1, -8)
+    line.sound.filepath = "//line.flac"
+    window = bpy.context.window_manager.windows[0]
+    area = next((area for area in window.screen.areas if area.type == "PROPERTIES"), None)
+    area.type = "SEQUENCE_EDITOR"
+    playback.redraw()
+
+
+def play() -> None:
+    """A frame at which the mouth is open; both strips are seen."""
+    bpy.context.scene.frame_set(TALKING_FRAME)
+    window = bpy.context.window_manager.windows[0]
+    area = next(area for area in window.screen.areas if area.type == "SEQUENCE_EDITOR")
+    region = next(region for region in area.regions if region.type == "WINDOW")
+    area.spaces[0].show_region_channels = area.spaces[0].show_region_toolbar = False
+    with bpy.context.temp_override(window=window, area=area, region=region):
+        bpy.ops.sequencer.view_all()
+
+
+def mute() -> None:
+    """Then the take's own sound is heard."""
+    scene = bpy.context.scene
+    next(strip for strip in compat.strips_of(scene) if strip.name == "Line").mute = True
+    bpy.ops.wanstage.show_take(job_id=scene.wanstage.takes[-1].job_id)
+
+
+TALKING_FRAME = 15
 
 build()
 

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,10 +201,46 @@ def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
     sys.stdout.write(f"longest tick {seen['tick_ms']:.1f} ms, parts {seen['parts_ms']}, drawing {seen['draw_ms']}\n")
     assert seen["tick_ms"] < 100.0, "a tick that people feel; benchmarks/tick.py has the real bound"
     look_at_models(window, shots)
+    talk(window, shots, (x, top, width))
     window.wish("save")
     frames = sorted((tmp_path / "wanstage" / "Scene").glob("*/frame_*.png"))
-    assert len(frames) == 66
+    assert len(frames) == 99
     assert all(frame.stat().st_size > 200 for frame in frames)
+
+
+def talk(window: Window, shots: Path, place: tuple[float, float, float]) -> None:
+    """A line on the sequencer becomes a take whose sound is there too."""
+    x, top, width = place
+    portrait(window.folder)
+    shutil.copy(SPEECH, window.folder / "line.flac")
+    window.wish("talk")
+    window.rest()
+    window.shoot(shots / "talk.png")
+    button = x + width * 0.5, top + TALK
+    window.click_until(*button, lambda: len(window.seen()["takes"]) == 3, "the talking shot")
+    wait_for(lambda: window.seen()["takes"][2]["state"] == "finished", 90, "the talking shot")
+    wait_for(lambda: window.seen()["strips"] == [["Line", False], ["Take 3", True]], 10, "the take's sound")
+    window.wish("play")
+    window.rest()
+    window.shoot(shots / "talking.png")
+    window.wish("mute")
+    wait_for(lambda: window.seen()["strips"] == [["Line", True], ["Take 3", False]], 10, "the take's own sound")
+    slow = {name: taken for name, taken in window.seen()["draw_ms"].items() if taken > 2.0}
+    assert not slow, "panels draw in under 2 ms"
+
+
+def portrait(folder: Path) -> None:
+    """``portrait.png``: head and shoulders of the reference's man on a wall, and his joints beside it."""
+    whole = cv2.imread(str(PERSON), cv2.IMREAD_UNCHANGED)
+    left, top, wide, high = CUT
+    cut = whole[top : top + high, left : left + wide].astype(np.float32)
+    alpha = cut[:, :, 3:] / 255
+    cv2.imwrite(str(folder / "portrait.png"), (cut[:, :, :3] * alpha + (1 - alpha) * WALL).astype(np.uint8))
+    joints = json.loads(Path(f"{PERSON}.joints.json").read_text())
+    for part in ("body", "left_hand", "right_hand"):
+        joints[part] = [[x - left, y - top, score] for x, y, score in joints[part]]
+    joints.update(width=wide, height=high)
+    (folder / "portrait.png.joints.json").write_text(json.dumps(joints))
 
 
 def look_at_models(window: Window, shots: Path) -> None:
@@ -222,7 +260,11 @@ def look_at_models(window: Window, shots: Path) -> None:
     assert not slow, "panels draw in under 2 ms"
 
 
+PERSON = ROOT / "examples" / "assets" / "reference_man.png"
+SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
+CUT, WALL = (124, 12, 520, 300), (112, 88, 52)  # px; blue, green, red
 MODEL = 353
+TALK = 581
 CONNECT, GENERATE = 45, 482  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
