@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import _report
-from wan_models import attention
+from wan_models import attention, compiling
 from wan_models.memory import sizes
 from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build, fill, move_buffers, onto
@@ -154,7 +154,7 @@ def transformers(told: argparse.Namespace, row: ModelRow) -> dict[str, Any]:
         error = ((out - wanted).norm() / wanted.norm()).item()
         found[name] |= {"same_bits_as_stock": torch.equal(out, wanted), "relative_difference": error}
         if told.compile and name == "resident":
-            attention.compile_blocks(placed.module)
+            compiling.compile_blocks(placed.module)
             found["resident_compiled"], _ = timed(placed.module, given, told.runs, own=True)
         placed.release()
         del placed

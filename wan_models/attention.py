@@ -1,8 +1,7 @@
-"""Which attention kernel the networks use, and whether their blocks are compiled.
+"""Which attention kernel the networks use.
 
 ``WANSTAGE_ATTENTION``: native (torch chooses; on Hopper that is cuDNN), fa3 (FlashAttention 3 from the optional
-``fa3-fwd`` wheel, Hopper only), or auto: fa3 where it works, else native. ``WANSTAGE_COMPILE=1`` compiles the blocks
-(torch.compile, one block's compilation serves all); LoRAs switch it off for their job.
+``fa3-fwd`` wheel, Hopper only), or auto: fa3 where it works, else native.
 """
 
 from __future__ import annotations
@@ -13,12 +12,11 @@ from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import MethodType
 from typing import Any
 
 import torch
 from diffusers.models import attention_dispatch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wan_models.engine import RequestRefused
 
@@ -88,25 +86,3 @@ def _with_fa3(native: Callable[..., Tensor], fa3: Callable[[Tensor, Tensor, Tens
         return native(query, key, value, **options)
 
     return attend
-
-
-def compile_blocks(module: nn.Module) -> None:
-    """Compile the blocks' own forwards, so that hooks (which bring their weights) stay outside."""
-    for block in _blocks(module):
-        vars(block)["forward"] = torch.compile(MethodType(type(block).forward, block), fullgraph=True)
-
-
-def uncompile_blocks(module: nn.Module) -> None:
-    """Undo it: torch.compile would not notice hooks that are added to a block's parts later."""
-    for block in _blocks(module):
-        vars(block).pop("forward", None)
-
-
-def compiling() -> bool:
-    """Whether blocks are to be compiled."""
-    return os.environ.get("WANSTAGE_COMPILE", "0") == "1"
-
-
-def _blocks(module: nn.Module) -> list[nn.Module]:
-    names = getattr(module, "_repeated_blocks", None) or ()
-    return [each for each in module.modules() if type(each).__name__ in names]

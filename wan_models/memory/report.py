@@ -46,6 +46,10 @@ class Report:
                 torch.cuda.synchronize(self._device)
             self._add(part, time.perf_counter() - began)
 
+    def say(self, **facts: Any) -> None:  # noqa: ANN401 - JSON values
+        """Facts that are known only now."""
+        self._content |= facts
+
     def look(self, pixels: Tensor) -> None:
         """Note whether all are finite."""
         if self._path is not None and not bool(pixels.isfinite().all()):

@@ -17,7 +17,7 @@ from typing import Protocol, cast, get_args
 
 import torch
 
-from wan_models import store
+from wan_models import compiling, store
 from wan_models.engine import RequestRefused, out_of_memory
 from wan_models.events import Event, StageStarted, Warned
 from wan_models.memory.measure import actual_row, free
@@ -114,9 +114,12 @@ class WanEngine:
             if self._wanted(request) == "auto" and not opened.plan.lossless:
                 yield Warned(f"{describe(opened.plan).splitlines()[0]}: no lossless plan fits the free memory")
             opened.parts.cancelled, opened.parts.report = cancelled, self.report
+            opened.parts.compiled = compiling.wanted(row, request, settings, self._device)
             opened.parts.set_loras(loras)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
             opened.parts.rest()
+            if opened.parts.compiled and compiling.failure():
+                yield Warned(f"blocks cannot be compiled here, so steps take a fifth longer: {compiling.failure()}")
         except JobCancelled:
             return
         except RequestRefused:

@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wan_models.attention import compile_blocks, compiling, uncompile_blocks, use_attention
+from wan_models.attention import use_attention
+from wan_models.compiling import compile_blocks, uncompile_blocks
 from wan_models.events import Event, WeightsRead
 from wan_models.loras import LoraWeights, attached, read_lora
 from wan_models.memory.lean import lean_blocks
@@ -80,8 +81,10 @@ class OpenParts:
         """Asked between two tensors while weights are read; the engine sets each job's own."""
         self.report: Callable[[Event], None] = quiet
         """Told between two tensors how much has been read; the engine sets its own."""
+        self.compiled = False
+        """Whether blocks of networks are compiled that have no LoRAs; the engine sets each job's own."""
         attention = use_attention(device)
-        self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention, compiled=compiling())
+        self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention)
         self._loras: list[tuple[LoraWeights, float, str]] = []
         self._read: dict[Path, LoraWeights] = {}
         self._attached: dict[PartName, ExitStack] = {}
@@ -153,7 +156,9 @@ class OpenParts:
                 wanted = [(lora, weight) for lora, weight, whose in self._loras if whose in ("both", expert)]
                 self._attached[part] = ExitStack()
                 self._attached[part].enter_context(attached(module, wanted, resident=self.plan.resident_blocks is None))
-                _set_forwards(module, compiled=compiling() and not wanted)
+                compiled = self.compiled and not wanted
+                self._report.say(compiled=compiled)
+                _set_forwards(module, compiled=compiled)
             yield module
 
     def room(self) -> None:

@@ -22,6 +22,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from wan_models.compiling import Compiled
 from wan_models.memory.lean import LeanBlock
 
 Network: TypeAlias = Any
@@ -101,7 +102,7 @@ def _two_times(net: Network, held: int) -> Iterator[None]:
     before = [vars(block).get("forward") for block in net.blocks]
     for block, compiled in zip(net.blocks, before, strict=True):
         split = MethodType(_split_forward, block)
-        block.forward = split if compiled is None else torch.compile(split, fullgraph=True)
+        block.forward = split if compiled is None else Compiled(split)
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.unit.memory.tiny import WAN, numbers
-from wan_models import attention
+from wan_models import compiling
 from wan_models.memory import lean
 from wan_models.memory.lean import LeanBlock, lean_blocks
 from wan_models.memory.load import build, fill, onto
@@ -55,7 +55,7 @@ def test_hooks_of_the_blocks_and_their_parts_still_work() -> None:
     module.get_submodule("blocks.0.attn1.to_q").register_forward_hook(lambda *_: seen.append("q"))
     called(module)
     assert seen == ["block", "q"]
-    attention.uncompile_blocks(module)
+    compiling.uncompile_blocks(module)
     assert "forward" not in vars(module.get_submodule("blocks.0"))
 
 

@@ -86,7 +86,7 @@ def test_a_compiled_network_stays_compiled(network: Any, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(torch, "compile", compile_)
     for block in network.blocks:
-        block.forward = block.forward  # as attention.compile_blocks does
+        block.forward = block.forward  # as compiling.compile_blocks does
     own = [block.forward for block in network.blocks]
     assert torch.equal(predict(network, latents, torch.tensor([9.0]), words, positions=positions, held=6), eager)
     assert asked == [{"fullgraph": True}] * len(network.blocks)

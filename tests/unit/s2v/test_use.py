@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tests.unit.s2v.tiny_net import answer, error, fixture, network, run, values
-from wan_models import attention
+from wan_models import attention, compiling
 from wan_models.lora_keys import original_name
 from wan_models.loras import attached, read_lora
 from wan_models.memory.fp8 import Fp8Linear
@@ -61,9 +61,9 @@ def test_the_native_kernels_place_is_the_only_way_to_attention(net: Any, monkeyp
 def test_blocks_are_found_compiled_and_give_the_same(net: Any) -> None:
     other = copy.deepcopy(net)
     lean_blocks(other)  # nothing to do: they are so themselves
-    attention.compile_blocks(other)
+    compiling.compile_blocks(other)
     assert all("forward" in vars(block) for block in other.blocks)
-    attention.uncompile_blocks(other)
+    compiling.uncompile_blocks(other)
     assert not any("forward" in vars(block) for block in other.blocks)
     torch._dynamo.reset()
     for block in other.blocks:
