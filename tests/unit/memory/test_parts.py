@@ -185,9 +185,10 @@ class Doubling:
     def encode(self, pixels: Tensor) -> Tensor:
         return pixels[:, :, ::4, ::8, ::8]
 
-    def decode(self, latents: Tensor) -> Iterator[Tensor]:
+    def decode(self, latents: Tensor, skip: int = 0) -> Iterator[Tensor]:
         for index in range(latents.shape[2]):
-            yield latents[:, :, index : index + 1].repeat_interleave(8, 3).repeat_interleave(8, 4)
+            chunk = latents[:, :, index : index + 1].repeat_interleave(8, 3).repeat_interleave(8, 4)
+            yield chunk[:, :, :0] if index < skip else chunk
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (136, 200), (48, 320)])
@@ -200,3 +201,6 @@ def test_tiles_are_joined_where_they_belong(height: int, width: int) -> None:
     assert len(chunks) == 2
     for chunk, whole in zip(chunks, Doubling().decode(latents), strict=True):
         assert torch.allclose(chunk, whole, atol=1e-6)
+    unwanted, wanted = tiled.decode(latents, 1)
+    assert unwanted.shape == (1, 3, 0, height, width)
+    assert torch.equal(wanted, chunks[1])
