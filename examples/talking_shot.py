@@ -33,7 +33,7 @@ import wan_shot  # noqa: E402
 
 import blender_addon  # noqa: E402
 from blender_addon import catalog, compat, soundtrack, state  # noqa: E402
-from blender_addon.capture import ShotParams, waves  # noqa: E402
+from blender_addon.capture import CaptureProblem, ShotParams, waves  # noqa: E402
 from blender_addon.capture.look import render_look  # noqa: E402
 
 SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
@@ -197,7 +197,7 @@ def main() -> int:
         print(f"{report['frames']} frames and their sound by {report['model']}", flush=True)
         pictures = [told.backend_python, str(ROOT / "examples" / "talking_pictures.py"), report["folder"], str(out)]
         return subprocess.run(pictures, check=False).returncode
-    except RuntimeError as problem:
+    except (RuntimeError, CaptureProblem) as problem:
         print(f"{problem}", file=sys.stderr)
         return 1
     finally:
