@@ -139,6 +139,8 @@ def _as_rgb(found: NDArray[Any], alpha: bool) -> NDArray[np.uint8]:
 
     if found.dtype == np.uint16:
         found = (found >> 8).astype(np.uint8)
+    if not alpha and found.ndim == 3 and found.shape[2] == 4:  # over black, as references are letterboxed
+        found[..., :3] = cv2.multiply(found[..., :3], cv2.merge([found[..., 3]] * 3), scale=1 / 255)
     channels = 1 if found.ndim == 2 else found.shape[2]
     codes = {
         (1, False): cv2.COLOR_GRAY2RGB,

@@ -158,8 +158,11 @@ class Clock:
         """As a backend tells it: the present stage and the last step that is done; some may have been left out."""
         if stage and (not self._stages or self._stages[-1]["name"] != stage):
             self.stage(stage)
-        for _ in range(step - (len(self._stages[-1]["steps"]) if self._stages else step)):
-            self.step()
+        if self._stages:  # a stage goes on where it was when another, of weights being read, came between
+            present = self._stages[-1]["name"]
+            done = sum(len(each["steps"]) for each in self._stages if each["name"] == present)
+            for _ in range(step - done):
+                self.step()
 
     def step(self) -> None:
         """A step of the present stage is done."""

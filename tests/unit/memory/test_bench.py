@@ -85,6 +85,13 @@ def test_steps_are_told_apart_by_clip_not_by_what_was_read_between() -> None:
     assert clock.figures()["seconds_a_step"] == [[2.0, 2.0], [3.0, 3.0]]
 
 
+def test_a_stage_goes_on_where_it_was_when_weights_were_read_meanwhile() -> None:
+    clock = Clock(lambda: 0.0)
+    for stage, step in (("denoise", 5), ("denoise", 6), ("load transformer 2", 1), ("denoise", 6), ("denoise", 8)):
+        clock.progress(stage, step)
+    assert len(clock.figures()["seconds_a_step"][0]) == 8
+
+
 def test_a_backend_may_leave_steps_out() -> None:
     clock = Clock(lambda: 0.0)
     for stage, step in (("", 0), ("load", 0), ("denoise", 0), ("denoise", 3), ("denoise", 3), ("decode", 1)):
