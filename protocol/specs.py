@@ -164,7 +164,8 @@ class Animate(Struct, frozen=True):
 
 class Talk(Struct, frozen=True):
     """How sound drives a shot. ``start_from_reference``: the first frame follows the reference image, else the model
-    chooses it itself (the draft shows the image itself). ``follow_pose``: body movement comes from the drive pack's pose tracks.
+    chooses it itself (the draft shows the image itself). ``follow_pose``: body movement comes from the drive pack's
+    pose tracks.
     """
 
     start_from_reference: bool = False

@@ -146,8 +146,8 @@ class Sound:
 
 @dataclass(frozen=True)
 class TalkSettings:
-    """``start_from_reference``: frame 0 follows the reference image (officially ``--start_from_ref``). ``follow_pose``: the
-    drive pack's pose tracks move the body.
+    """``start_from_reference``: frame 0 follows the reference image (officially ``--start_from_ref``).
+    ``follow_pose``: the drive pack's pose tracks move the body.
     """
 
     start_from_reference: bool = False
