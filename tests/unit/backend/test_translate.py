@@ -197,7 +197,10 @@ def test_what_is_transparent_is_black_where_no_alpha_is_wanted(folder: AssetFold
 @pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3), (64, 64, 4)])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_every_kind_of_picture_becomes_rgb(folder: AssetFolder, shape: tuple[int, ...], alpha: bool) -> None:
-    _, data = cv2.imencode(".png", np.full(shape, 40000, np.uint16))
+    picture = np.full(shape, 40000, np.uint16)
+    if picture.ndim == 3:
+        picture[..., 3:] = 65535
+    _, data = cv2.imencode(".png", picture)
     found = load_image(folder, specs.ImageRef(folder.add(data.tobytes()), 64, 64), "look", alpha)
     assert found.shape == (64, 64, 4 if alpha else 3)
     assert found.dtype == np.uint8
