@@ -31,6 +31,9 @@ def add_sound(given: dict[str, Any], folder: AssetFolder, file: Path | None, sta
     if file is None:
         if start is not None:
             _start_of(given)["start"] = start
+        if given.get("task") == "s2v" and not given.get("sound") and "frames" not in given:
+            problem = "the job has no sound to be as long as: give --sound FILE"  # sooner than that frames are missing
+            raise InvalidJob(problem)
         return ""
     try:
         asset = folder.add_file(file)

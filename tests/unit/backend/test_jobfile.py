@@ -118,3 +118,10 @@ def test_a_bundle_can_be_changed_too(tmp_path: Path) -> None:
     write_bundle(tmp_path / "shot.zip", spec, AssetFolder(tmp_path / "assets"))
     with opened(tmp_path / "shot.zip", None, ["seed=9"]) as (changed, _):
         assert changed == msgspec.structs.replace(spec, seed=9)
+
+
+def test_a_talking_job_without_a_sound_is_told_so(tmp_path: Path, picture: Path) -> None:
+    path = tmp_path / "s2v.json"
+    path.write_text(S2V)
+    with pytest.raises(InvalidJob, match="give --sound FILE"), opened(path, None, [], {"image": picture}):
+        pytest.fail("it was opened")
