@@ -82,6 +82,24 @@ def is_seen(take: Any) -> bool:
     return plane is not None and not plane.hide_viewport
 
 
+def set_seen(take: Any, wanted: bool) -> None:
+    """The eye of the list: show the take alone, or hide it."""
+    found = takes.find(take.job_id)
+    if found is None:
+        return
+    scene, _ = found
+    if not wanted:
+        plane = playback.find_plane(take.job_id)
+        if plane is not None:
+            playback.set_visible(plane, False)
+        takes.hear(scene, take, False)
+        return
+    if playback.find_plane(take.job_id) is None:
+        takes.relink(scene, take)
+    if playback.find_plane(take.job_id) is not None:
+        takes.solo(scene, take.job_id)
+
+
 def disposable(scene: bpy.types.Scene) -> list[Any]:
     """What Clear All but Starred removes: takes that have ended and are neither starred nor accepted."""
     return [take for take in scene.wanstage.takes

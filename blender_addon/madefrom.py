@@ -29,11 +29,12 @@ DELTAS = ("delta_location", "delta_rotation_euler", "delta_rotation_quaternion",
 PLAIN = frozenset({"BOOLEAN", "INT", "FLOAT", "STRING", "ENUM"})
 UNSEEN = frozenset({"name", "select", "show_expanded", "is_active", "active", "location", "width", "height",
                     "hide", "label", "mute_ui", "show_options", "show_preview", "show_texture", "parent_index", "tag",
-                    "use_fake_user", "is_runtime_data", "width_hidden", "color", "use_custom_color",
+                    "use_fake_user", "is_runtime_data", "width_hidden", "use_custom_color",
                     "location_absolute", "warning_propagation", "is_evaluated", "session_uid", "show_in_editmode",
                     "show_viewport", "show_on_cage", "use_pin_to_last", "use_extra_user"})  # fmt: skip
 
 _contents: dict[tuple[str, int, int], bytes] = {}
+_known: dict[str, list[str]] = {}
 
 Steps = Generator[None, None, Any]
 
@@ -263,15 +264,18 @@ def _driver(digest: _Digest, curve: Any) -> None:
 
 
 def _names(struct: Any) -> list[str]:
-    """The plain properties that a user can set."""
-    return [
-        prop.identifier
-        for prop in struct.bl_rna.properties
-        if prop.type in PLAIN
-        and not prop.is_readonly
-        and prop.identifier not in UNSEEN
-        and not getattr(prop, "is_deprecated", False)  # reading one warns, Blender 5.0 and later
-    ]
+    """The plain properties that a user can set, found once for each type, since that takes long."""
+    kind = struct.bl_rna.identifier
+    if kind not in _known:
+        _known[kind] = [
+            prop.identifier
+            for prop in struct.bl_rna.properties
+            if prop.type in PLAIN
+            and not prop.is_readonly
+            and prop.identifier not in UNSEEN
+            and not getattr(prop, "is_deprecated", False)  # reading one warns, Blender 5.0 and later
+        ]
+    return _known[kind]
 
 
 def _values(digest: _Digest, struct: Any, names: Any, path: str, moving: set[tuple[str, int]]) -> None:
@@ -341,20 +345,38 @@ def _mesh(digest: _Digest, mesh: Any) -> Steps:
 def _nodes(digest: _Digest, owner: Any) -> Steps:
     """A material or the world by its nodes: settings, free inputs, images and links."""
     yield from _block(digest, owner)
-    tree = owner.node_tree
-    if tree is None:
-        return
+    if owner.node_tree is not None:
+        yield from _tree(digest, owner.node_tree)
+
+
+def _tree(digest: _Digest, tree: Any) -> Steps:
+    """The nodes of a material, of the world or of a group."""
     moving = yield from _animation(digest, tree)
     for node in tree.nodes:
         path = f'nodes["{bpy.utils.escape_identifier(node.name)}"].'
         digest.add(node.bl_idname, getattr(node, "image", None))
-        _values(digest, node, _names(node), path, moving)
-        for index, socket in enumerate(node.inputs):
-            if not socket.is_linked and hasattr(socket, "default_value"):
-                _values(digest, socket, ("default_value",), f"{path}inputs[{index}].", moving)
+        _values(digest, node, [name for name in _names(node) if name != "color"], path, moving)
+        for kind in ("inputs", "outputs"):  # Value and Color nodes keep theirs in an output
+            for index, socket in enumerate(getattr(node, kind)):
+                own = not socket.is_linked if kind == "inputs" else not node.inputs
+                if own and hasattr(socket, "default_value"):
+                    _values(digest, socket, ("default_value",), f"{path}{kind}[{index}].", moving)
+        _curves(digest, node)
         yield
+        group = getattr(node, "node_tree", None)
+        if group is not None and group.name_full not in digest.done:
+            digest.done.add(group.name_full)
+            yield from _tree(digest, group)
     for link in tree.links:
         digest.add(link.from_node.name, link.from_socket.identifier, link.to_node.name, link.to_socket.identifier)
+
+
+def _curves(digest: _Digest, node: Any) -> None:
+    """Colour ramps and curve mappings."""
+    if getattr(node, "color_ramp", None) is not None:
+        digest.add([(each.position, each.color) for each in node.color_ramp.elements])
+    if getattr(node, "mapping", None) is not None and hasattr(node.mapping, "curves"):
+        digest.add([[point.location for point in curve.points] for curve in node.mapping.curves])
 
 
 def content(path: str) -> bytes:

@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, compat, take_properties, talking
+from . import catalog, choices, compat, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -73,6 +73,13 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     plane: StringProperty(name="Plane")
     sound_added: BoolProperty(name="Sound Added", description="Its sound was put into the sequencer")
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
+    seen: BoolProperty(
+        name="Show",
+        get=choices.is_seen,
+        set=choices.set_seen,
+        options={"SKIP_SAVE"},
+        description="Whether the take's plane is visible; showing one hides the others",
+    )
     choice: PointerProperty(type=take_properties.WANSTAGE_PG_choice)
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import bpy
 
-from . import choices, soundtrack, takes, talking, thumbnails
+from . import catalog, choices, soundtrack, takes, talking, thumbnails
 from .operators import deliver
-from .panels import _Panel, sentence
+from .panels import _Panel, chars_a_line, sentence
 
+WIDE_CHARS = 36
 ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
 WORDS = {"finished": "Done", "failed": "Failed", "cancelled": "Stopped", "lost": "Lost"}
 
@@ -21,8 +22,6 @@ def state_text(take: Any) -> str:
     """What a take is at, in a word or two."""
     if take.state not in takes.ENDED:
         return (take.stage or take.state).capitalize()
-    if take.choice.outdated:
-        return "Out of date"
     if take.choice.verdict != "none":
         return take.choice.verdict.capitalize()
     return WORDS[take.state]
@@ -39,10 +38,16 @@ def state_icon(take: Any) -> str:
     return {"accepted": "CHECKBOX_HLT", "rejected": "TRASH"}.get(take.choice.verdict, ICONS["finished"])
 
 
-def made_text(take: Any) -> str:
-    """Such as "Seed 7, Wan2.2 Animate 14B, 81 frames, 5.1 s"."""
+def made_text(take: Any) -> list[str]:
+    """Such as "Done, seed 7", "Wan2.2 Animate 14B", "81 frames, 5.1 s", "Made in 3 min 5 s"."""
     frames = f"{take.frames_done} of {take.frames}" if take.frames_done != take.frames else str(take.frames)
-    return f"{frames} frames, {choices.seconds_long(take):.1f} s at {take.fps:g}"
+    info = catalog.model_info(take.engine, take.choice.model)
+    said = [
+        f"{state_text(take)}, seed {take.seed}",
+        info.title if info is not None else take.choice.model or take.engine,
+        f"{frames} frames, {choices.seconds_long(take):.1f} s",
+    ]
+    return [*said, f"Made in {time_text(take.choice.seconds)}"] if take.choice.seconds else said
 
 
 def time_text(seconds: float) -> str:
@@ -60,17 +65,21 @@ class WANSTAGE_UL_takes(bpy.types.UIList):
         row = layout.row(align=True)
         row.active = item.choice.verdict != "rejected"
         picture = thumbnails.icon(item)
+        said = state_icon(item)
         if picture:
             row.label(text="", icon_value=picture)
-        row.label(text="", icon=state_icon(item))
-        split = row.split(factor=0.55, align=True)
-        split.prop(item, "name", text="", emboss=False)
-        count = "" if item.frames_done == item.frames else f", {item.frames_done}/{item.frames}"
-        split.label(text=f"{item.seed}{count}")
+        if not picture or said != ICONS["finished"]:
+            row.label(text="", icon=said)
+        going = item.frames_done != item.frames and item.state not in takes.ENDED
+        number = f"{item.frames_done}/{item.frames}" if going else str(item.seed)
+        wide = going or chars_a_line() >= WIDE_CHARS  # in a narrow sidebar the name matters more
+        names = row.split(factor=0.6, align=True) if wide else row
+        names.prop(item, "name", text="", emboss=False)
+        if wide:
+            names.label(text=number)
         star = "SOLO_ON" if item.choice.starred else "SOLO_OFF"
-        row.operator("wanstage.star_take", text="", icon=star, emboss=False).job_id = item.job_id
-        eye = "HIDE_OFF" if choices.is_seen(item) else "HIDE_ON"
-        row.operator("wanstage.show_take", text="", icon=eye, emboss=False).job_id = item.job_id
+        row.prop(item.choice, "starred", text="", icon=star, emboss=False)
+        row.prop(item, "seen", text="", icon="HIDE_OFF" if item.seen else "HIDE_ON", emboss=False)
 
 
 class WANSTAGE_MT_take(bpy.types.Menu):
@@ -116,11 +125,10 @@ def _one(layout: Any, scene: bpy.types.Scene, take: Any) -> None:
     """The selected take."""
     picture = thumbnails.icon(take)
     if picture:
-        layout.template_icon(icon_value=picture, scale=6.0)
+        layout.template_icon(icon_value=picture, scale=5.0)
     column = layout.column(align=True)
-    column.label(text=f"{state_text(take)}: seed {take.seed}, {take.choice.model or take.engine}")
-    took = f", made in {time_text(take.choice.seconds)}" if take.choice.seconds else ""
-    column.label(text=made_text(take) + took)
+    for line in made_text(take):
+        column.label(text=line)
     if take.problem:
         sentence(layout, take.problem)
     if take.choice.outdated:

@@ -116,6 +116,14 @@ def paint(scene: Any) -> None:
     bpy.data.objects["Crate"].data.materials.append(material)
 
 
+def sun(scene: Any) -> None:
+    next(item for item in scene.objects if item.type == "LIGHT").data.color = (1.0, 0.5, 0.2)
+
+
+def strength(scene: Any) -> None:
+    next(item for item in scene.objects if item.type == "LIGHT").data.energy += 1.0
+
+
 def hidden(scene: Any) -> None:
     bpy.data.objects["Crate"].hide_render = True
 
@@ -145,6 +153,8 @@ EDITS: dict[str, tuple[Callable[[Any], None], str]] = {
     "set": (crate, "the look has changed since"),
     "shape": (vertex, "the look has changed since"),
     "material": (paint, "the look has changed since"),
+    "the colour of a light": (sun, "the look has changed since"),
+    "the strength of a light": (strength, "the look has changed since"),
     "hidden": (hidden, "the look has changed since"),
     "person": (reference, "the look has changed since"),
 }
@@ -156,6 +166,38 @@ def test_edits(walker: Any, name: str) -> None:
     edit, sentence = EDITS[name]
     edit(walker)
     assert outdated(walker) == sentence
+
+
+def test_nodes(walker: Any) -> None:
+    """A ramp, a value and what is inside a group."""
+    from blender_addon import compat, madefrom, takes
+
+    material = bpy.data.materials.new("Paint")
+    compat.enable_nodes(material)
+    bpy.data.objects["Crate"].data.materials.append(material)
+    nodes = material.node_tree.nodes
+    ramp, value, group = (nodes.new(f"ShaderNode{kind}") for kind in ("ValToRGB", "Value", "Group"))
+    group.node_tree = bpy.data.node_groups.new("Inside", "ShaderNodeTree")
+    inner = group.node_tree.nodes.new("ShaderNodeRGB")
+    span = madefrom.Span(walker.camera.name, 1.0, 9, 16.0)
+
+    def again() -> None:
+        take = walker.wanstage.takes[0]
+        takes.write_meta(take, {**takes.meta(take), "made_from": madefrom.kept(span, signed(walker, span))})
+        assert outdated(walker) == ""
+
+    again()
+    ramp.color_ramp.elements[0].color = (1, 0, 0, 1)
+    assert outdated(walker) == "the look has changed since"
+    again()
+    value.outputs[0].default_value = 3.0
+    assert outdated(walker) == "the look has changed since"
+    again()
+    inner.outputs[0].default_value = (0, 1, 0, 1)
+    assert outdated(walker) == "the look has changed since"
+    again()
+    ramp.location.x += 50
+    assert outdated(walker) == ""
 
 
 def test_two_at_once(walker: Any) -> None:
