@@ -21,8 +21,13 @@ MODULES = (
     "operators.generate",
     "operators.models",
     "operators.takes",
+    "operators.choose",
+    "operators.compare",
+    "operators.deliver",
+    "thumbnails",
     "faces",
     "panels",
+    "takes_panel",
     "handlers",
 )
 

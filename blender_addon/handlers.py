@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import follow, generation, playback, pump, state, takes
+from . import choices, follow, generation, playback, pump, state, takes, watch
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,9 @@ def wanstage_load_post(*_args: Any) -> None:
     now.paused.clear()
     now.capture = None
     now.revision += 1
+    now.removed.clear()
+    watch.stop()
+    watch.edited()
     if now.client is not None:
         attach_unfinished()
         pump.start_timer()
@@ -92,6 +95,8 @@ def wanstage_undo_post(*_args: Any) -> None:
     state.now.revision += 1
     for run in state.now.runs.values():
         follow.restore_row(run)
+    choices.after_undo()
+    watch.edited()
 
 
 @persistent
@@ -109,6 +114,7 @@ def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types
         if isinstance(update.id, _UNSEEN) or _is_ours(update.id) or _is_shallow(update):
             continue
         state.now.revision += 1
+        watch.edited()
         return
 
 
@@ -154,4 +160,5 @@ def unregister() -> None:
     """Handlers, timer and client."""
     purge()
     pump.stop_timer()
+    watch.stop()
     state.reset()
