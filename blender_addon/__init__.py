@@ -21,8 +21,10 @@ MODULES = (
     "operators.generate",
     "operators.models",
     "operators.takes",
+    "operators.view",
     "faces",
     "panels",
+    "plane_panel",
     "handlers",
 )
 
