@@ -20,6 +20,7 @@ MODULES = (
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.room",
     "operators.takes",
     "operators.view",
     "faces",

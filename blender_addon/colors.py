@@ -10,6 +10,8 @@ on a photograph (largest error of a channel, of 255; tests/bpy/addon/test_colors
     ACES 1.3                  0 and 2; more in pure colours
     Khronos PBR Neutral       72 and 82, in dark and in pure colours: Blender's way back through it is coarse
 
+That is Cycles and Workbench. EEVEE drops negative light, which some views need for pure colours: there Standard, Raw
+and Filmic are as above, and AgX and both ACES make all colours paler that are far from grey.
 The exposure is undone by the strength of the plane's light. Looks, gamma, curves and white balance cannot be undone.
 The viewport's Solid shading knows no view transform, so there the pictures are shown by a node of their own.
 """
@@ -36,8 +38,8 @@ SPACES = {
 _PALER = {
     "Filmic": "Filmic shows the purest colours of takes a little paler than they were made",
     "Filmic Log": "Filmic Log shows the purest colours of takes paler than they were made",
-    "AgX": "AgX shows pure, bright colours of takes paler than they were made",
-    "ACES 1.3": "ACES 1.3 shows pure, bright colours of takes paler than they were made",
+    "AgX": "AgX shows pure colours of takes paler than they were made",
+    "ACES 1.3": "ACES 1.3 shows pure colours of takes paler than they were made",
     "Khronos PBR Neutral": "Khronos PBR Neutral changes dark and pure colours of takes",
 }
 
@@ -84,6 +86,8 @@ def note(scene: bpy.types.Scene) -> str:
         return f"{changing} changes the colours of takes"
     if SPACES.get(view.view_transform) not in _known():
         return f"The {view.view_transform} view changes the colours of takes"
+    if view.view_transform == "ACES 2.0" and scene.render.engine.startswith("BLENDER_EEVEE"):
+        return "ACES 2.0 in EEVEE shows pure colours of takes paler than they were made"
     return _PALER.get(view.view_transform, "")
 
 

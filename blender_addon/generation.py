@@ -15,7 +15,7 @@ from typing import Any
 import bpy
 import msgspec
 
-from . import capture, catalog, preferences, preflight, pump, shots, state, takes, talking, wire
+from . import capture, catalog, preferences, preflight, pump, room, shots, state, takes, talking, wire
 from .problems import UserProblem
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
@@ -270,7 +270,8 @@ def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra:
         task=wish.task, width=pack.width, height=pack.height, frames=pack.frames, fps=pack.fps,
         seed=shot.seed if wish.seed is None else wish.seed, engine=shot.engine, model=model,
         prompt=shot.prompt if wish.prompt is None else wish.prompt,
-        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200], **said,
+        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200],
+        release=shot.free_card, **said,
     )  # fmt: skip
 
 
@@ -315,6 +316,7 @@ def submit(
     if client is None:
         problem = state.now.sentence or "The backend went away while the shot was captured: connect again"
         raise UserProblem(problem)
+    room.begin(scene)
     job_id = wire.client.new_id()
     shot_camera = shots.camera(scene)
     take = takes.add(

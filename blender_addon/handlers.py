@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import follow, generation, placing, playback, pump, state, takes
+from . import follow, generation, placing, playback, pump, room, state, takes
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.capture = None
     now.revision += 1
     placing.load_post()
+    room.forget()
     if now.client is not None:
         attach_unfinished()
         pump.start_timer()
@@ -159,4 +160,5 @@ def unregister() -> None:
     """Handlers, timer and client."""
     purge()
     pump.stop_timer()
+    room.restore()
     state.reset()

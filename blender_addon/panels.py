@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, compat, faces, preflight, shots, soundtrack, state, takes, talking
+from . import catalog, compat, faces, preflight, progress, room, shots, soundtrack, state, takes, talking
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -289,32 +289,27 @@ class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
         layout.prop(shot, "plate_samples")
         layout.prop(shot, "occlusion", text="Occlusion")
         layout.prop(shot, "add_sound")
+        layout.prop(shot, "make_room")
+        layout.prop(shot, "free_card")
 
 
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
     capture = state.now.capture
     if capture is not None:
-        compat.draw_progress(layout, _part(capture.step, capture.steps), f"Capture: {capture.stage}")
+        compat.draw_progress(layout, progress.share(capture.step, capture.steps), f"Capture: {capture.stage}")
     for take in scene.wanstage.takes:
         run = state.now.runs.get(take.job_id)
         if run is None or run.settled:
             continue
         row = layout.row(align=True)
-        compat.draw_progress(row.row(), _part(run.received, take.frames), take.name)
+        compat.draw_progress(row.row(), progress.part(take), take.name)
         row.operator("wanstage.cancel", text="", icon="X").job_id = take.job_id
-        layout.label(text=progress_text(take), icon="BLANK1")
-
-
-def progress_text(take: Any) -> str:
-    """Such as "denoise 3 of 20, 12 s left"."""
-    text = take.stage or take.state
-    if take.steps:
-        text += f" {take.step} of {take.steps}"
-    return text + (f", {take.eta:.0f} s left" if take.eta >= 0 else "")
-
-
-def _part(step: int, steps: int) -> float:
-    return min(max(step / steps, 0.0), 1.0) if steps else 0.0
+        layout.label(text=progress.text(take), icon="BLANK1")
+    held = progress.last_card()
+    if held:
+        sentence(layout, held, "MEMORY")
+    if room.is_offered():
+        layout.operator("wanstage.make_room")
 
 
 class WANSTAGE_UL_takes(bpy.types.UIList):

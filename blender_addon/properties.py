@@ -333,6 +333,18 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     occlusion: BoolProperty(
         name="Occlusion Tests", default=True, description="Find out which joints are hidden behind something"
     )
+    make_room: BoolProperty(
+        name="Make Room",
+        default=False,
+        description="Put viewports into Solid shading while a job runs on this machine, so that the model has their "
+        "share of the graphics card; they come back after it",
+    )
+    free_card: BoolProperty(
+        name="Free the Card after a Shot",
+        default=False,
+        description="The model's weights leave the graphics card and the memory when the job has ended; the next shot "
+        "loads them again",
+    )
     takes: CollectionProperty(type=WANSTAGE_PG_take)
     take_index: IntProperty(name="Take")
 

@@ -26,6 +26,8 @@ ERRORS = {
     "AgX": (25, 215),
     "Khronos PBR Neutral": (30, 75),
 }
+# EEVEE drops negative light, which the way back through these views needs for pure colours.
+EEVEE_ERRORS = ERRORS | {"ACES 2.0": (45, 205), "ACES 1.3": (50, 235), "AgX": (50, 215)}
 
 
 def chart() -> np.ndarray:
@@ -94,7 +96,7 @@ def engine(scene: Any, name: str) -> None:
     scene.cycles.samples, scene.cycles.use_denoising, scene.cycles.pixel_filter_type = 1, False, "BOX"
     scene.cycles.filter_width = 1.0
     scene.display.shading.light, scene.display.shading.color_type, scene.display.render_aa = "FLAT", "TEXTURE", "OFF"
-    scene.eevee.taa_render_samples = 1
+    scene.eevee.taa_render_samples, scene.render.filter_size = 1, 0.01
 
 
 def rendered(scene: Any, folder: Path) -> np.ndarray:
@@ -130,8 +132,9 @@ def test_every_view(charted: Any, tmp_path: Path, name: str) -> None:
         if view == "False Color":
             assert colors.note(scene) == "The False Color view changes the colours of takes"
             continue
-        assert all(np.less_equal(found[view], ERRORS[view])), (view, found[view])
-        assert bool(colors.note(scene)) == (ERRORS[view][1] > 1), view
+        allowed = (EEVEE_ERRORS if name == EEVEE else ERRORS)[view]
+        assert all(np.less_equal(found[view], allowed)), (view, found[view])
+        assert bool(colors.note(scene)) == (allowed[1] > 1), view
     print(bpy.app.version_string, name, found)  # noqa: T201
 
 
