@@ -52,6 +52,7 @@ class Job:
     stage_frames: int = 0  # frames that were there when the present stage began
     reading: Progress | None = None  # the network whose weights the present stage waits for
     reading_since: float = 0.0
+    card: tuple[int, int, int] = (0, 0, 0)  # MiB of the worker's card: held by it, free, in all
     passes: int = 1  # how often the engine goes through its stages: once a segment
 
     @property
@@ -124,7 +125,15 @@ class Job:
 
     def update(self, position: int, now: float, reply_to: int = 0) -> JobUpdate:
         """The message that tells a client where the job is."""
-        progress = replace(self.reading or self.progress, frames_done=self.frames_done, eta_s=self.eta_s(now))
+        held, free, total = self.card
+        progress = replace(
+            self.reading or self.progress,
+            frames_done=self.frames_done,
+            eta_s=self.eta_s(now),
+            card_held=held,
+            card_free=free,
+            card_total=total,
+        )
         return JobUpdate(
             job_id=self.job_id,
             state=self.state,

@@ -214,6 +214,7 @@ class Scheduler:
                 self._release(slot)
             return
         job = self._jobs[message.job_id]
+        job.card = getattr(message, "card", job.card)
         if isinstance(message, wm.Reading):
             job.read(message.what, message.done, message.total, self._clock())
         else:  # the engine does something else: whatever it read is there

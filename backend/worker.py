@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 SEND_HWM = 8  # messages: the engine waits rather than pile frames up when the server is slow
 REPORTS_S = 0.2  # seconds between two reports of how much has been read
+MIB = 2**20
 ORPHANED = 3  # exit status when the server went away
 
 
@@ -114,11 +115,19 @@ class Worker:
                 os._exit(wm.CARD_BROKEN)
             if out_of_memory(failure):  # whatever the engine still holds would be missing for the next job
                 self._engines.pop(run.spec.engine, None)
-        if outcome == "failed":
+        if run.spec.release:
+            self._give_back(run.spec.engine)
+        if outcome == "failed" or run.spec.release:
             free_card()
         self._cancelled.discard(run.job_id)
         log.info("job %s: %s after %.2f s", run.job_id, outcome, time.monotonic() - started)
-        self._outbox.put(wm.RunEnded(run.job_id, outcome, error[:2000], code))
+        self._outbox.put(wm.RunEnded(run.job_id, outcome, error[:2000], code, card_memory()))
+
+    def _give_back(self, name: str) -> None:
+        """Close an engine, so that its weights leave the card and the host; the next job opens it again."""
+        close = getattr(self._engines.pop(name, None), "close", None)  # engines that hold nothing have none
+        if close is not None:
+            close()
 
     def _generate(self, run: wm.RunJob) -> None:
         stop = partial(self._asked_to_stop, run.job_id)
@@ -151,9 +160,9 @@ class Worker:
         """Pass the event on; returns how many frames have been made so far."""
         match event:
             case StageStarted():
-                self._outbox.put(wm.StageBegan(run.job_id, event.name, event.steps), stop=stop)
+                self._outbox.put(wm.StageBegan(run.job_id, event.name, event.steps, card_memory()), stop=stop)
             case StepDone():
-                self._outbox.put(wm.StepMade(run.job_id, event.step, event.steps), stop=stop)
+                self._outbox.put(wm.StepMade(run.job_id, event.step, event.steps, card_memory()), stop=stop)
             case Warned():
                 self._outbox.put(wm.Caution(run.job_id, event.sentence), stop=stop)
             case Preview() if run.spec.output.previews:
@@ -244,8 +253,17 @@ def use_card(device: str, threads: int) -> None:
     torch.cuda.set_device(device)
 
 
+def card_memory() -> wm.Card:
+    """MiB of this worker's card: held by this process, free, in all; zeros before torch has used a card."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return wm.NO_CARD
+    free, total = torch.cuda.mem_get_info()
+    return torch.cuda.memory_reserved() // MIB, free // MIB, total // MIB
+
+
 def free_card() -> None:
-    """Give back what a failed job held: its frames are gone from the stack, so its tensors can go."""
+    """Give back what a job held: its frames are gone from the stack, so its tensors can go."""
     torch = sys.modules.get("torch")
     if torch is not None:
         gc.collect()

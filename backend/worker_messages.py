@@ -73,6 +73,9 @@ class Quit(Note, tag="quit", frozen=True):
     """End the process when idle."""
 
 
+Card = tuple[int, int, int]  # MiB: held by the worker, free, in all
+NO_CARD: Card = (0, 0, 0)
+
 # ---- worker to server -------------------------------------------------------------------------------
 
 
@@ -89,11 +92,12 @@ class RunStarted(Note, tag="started", frozen=True):
 
 
 class StageBegan(Note, tag="stage", frozen=True):
-    """``steps`` 0 = of unknown length."""
+    """``steps`` 0 = of unknown length. ``card``, here and below: see ``worker.card_memory``."""
 
     job_id: str
     name: str
     steps: int = 0
+    card: Card = NO_CARD
 
 
 class StepMade(Note, tag="step", frozen=True):
@@ -102,6 +106,7 @@ class StepMade(Note, tag="step", frozen=True):
     job_id: str
     step: int
     steps: int
+    card: Card = NO_CARD
 
 
 class Reading(Note, tag="reading", frozen=True):
@@ -144,6 +149,7 @@ class RunEnded(Note, tag="ended", frozen=True):
     outcome: str
     error: str = ""
     code: str = "none"
+    card: Card = NO_CARD
 
 
 ToWorker = RunJob | CancelRun | Quit

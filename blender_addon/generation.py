@@ -23,6 +23,7 @@ from . import (
     preferences,
     preflight,
     pump,
+    room,
     shots,
     state,
     take_settings,
@@ -302,7 +303,8 @@ def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra:
         task=wish.task, width=pack.width, height=pack.height, frames=pack.frames, fps=pack.fps,
         seed=shot.seed if wish.seed is None else wish.seed, engine=shot.engine, model=model,
         prompt=shot.prompt if wish.prompt is None else wish.prompt,
-        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200], **said,
+        negative_prompt=shot.negative_prompt or None, label=f"{scene.name} {wish.task}"[:200],
+        release=shot.free_card, **said,
     )  # fmt: skip
 
 
@@ -347,6 +349,7 @@ def submit(
     if client is None:
         problem = state.now.sentence or "The backend went away while the shot was captured: connect again"
         raise UserProblem(problem)
+    room.begin(scene)
     job_id = wire.client.new_id()
     shot_camera = shots.camera(scene)
     take = takes.add(

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import choices, follow, generation, playback, pump, state, takes, watch
+from . import choices, follow, generation, placing, playback, pump, room, state, takes, watch
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,8 @@ def wanstage_load_post(*_args: Any) -> None:
     now.removed.clear()
     watch.stop()
     watch.edited()
+    placing.load_post()
+    room.forget()
     if now.client is not None:
         attach_unfinished()
         pump.start_timer()
@@ -74,6 +76,8 @@ def wanstage_save_pre(*args: Any) -> None:
 @persistent
 def wanstage_render_init(*_args: Any) -> None:
     """A render reads scene data from another thread: nothing is written meanwhile."""
+    if _args and isinstance(_args[0], bpy.types.Scene):
+        placing.watch(_args[0])
     state.now.paused.add("render")
 
 
@@ -106,8 +110,8 @@ def wanstage_redo_post(*_args: Any) -> None:
 
 
 @persistent
-def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
-    """Count edits that a capture could see."""
+def wanstage_depsgraph_update_post(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Count edits that a capture could see; planes follow the scene's view."""
     if depsgraph is None or state.now.capture is not None:
         return
     for update in depsgraph.updates:
@@ -115,7 +119,9 @@ def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types
             continue
         state.now.revision += 1
         watch.edited()
-        return
+        break
+    if not state.now.paused:  # last: what it writes would change the list of updates
+        placing.watch(scene)
 
 
 def _is_ours(item: bpy.types.ID) -> bool:
@@ -161,4 +167,5 @@ def unregister() -> None:
     purge()
     pump.stop_timer()
     watch.stop()
+    room.restore()
     state.reset()

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, compat, faces, preflight, shots, state, talking
+from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -168,11 +168,6 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")
         _progress(layout, context.scene)
-        if context.scene.view_settings.view_transform != "Standard":
-            name = context.scene.view_settings.view_transform
-            sentence(
-                layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
-            )
 
 
 def _talk(layout: Any, scene: bpy.types.Scene) -> None:
@@ -293,32 +288,27 @@ class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
         layout.prop(shot, "plate_samples")
         layout.prop(shot, "occlusion", text="Occlusion")
         layout.prop(shot, "add_sound")
+        layout.prop(shot, "make_room")
+        layout.prop(shot, "free_card")
 
 
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
     capture = state.now.capture
     if capture is not None:
-        compat.draw_progress(layout, _part(capture.step, capture.steps), f"Capture: {capture.stage}")
+        compat.draw_progress(layout, progress.share(capture.step, capture.steps), f"Capture: {capture.stage}")
     for take in scene.wanstage.takes:
         run = state.now.runs.get(take.job_id)
         if run is None or run.settled:
             continue
         row = layout.row(align=True)
-        compat.draw_progress(row.row(), _part(run.received, take.frames), take.name)
+        compat.draw_progress(row.row(), progress.part(take), take.name)
         row.operator("wanstage.cancel", text="", icon="X").job_id = take.job_id
-        layout.label(text=progress_text(take), icon="BLANK1")
-
-
-def progress_text(take: Any) -> str:
-    """Such as "denoise 3 of 20, 12 s left"."""
-    text = take.stage or take.state
-    if take.steps:
-        text += f" {take.step} of {take.steps}"
-    return text + (f", {take.eta:.0f} s left" if take.eta >= 0 else "")
-
-
-def _part(step: int, steps: int) -> float:
-    return min(max(step / steps, 0.0), 1.0) if steps else 0.0
+        layout.label(text=progress.text(take), icon="BLANK1")
+    held = progress.last_card()
+    if held:
+        sentence(layout, held, "MEMORY")
+    if room.is_offered():
+        layout.operator("wanstage.make_room")
 
 
 register, unregister = bpy.utils.register_classes_factory(

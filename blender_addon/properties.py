@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, choices, compat, take_properties, talking
+from . import catalog, choices, compat, placing, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -71,6 +71,26 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     eta: FloatProperty(name="Seconds Left", default=-1.0)
     problem: StringProperty(name="Problem")
     plane: StringProperty(name="Plane")
+    pixel_aspect: FloatProperty(name="Pixel Aspect", default=1.0, description="Of the scene when the take was made")
+    slip: FloatProperty(
+        name="Offset", default=0.0, update=placing.changed, description="Scene frames by which the take begins later"
+    )
+    outside: EnumProperty(
+        name="Outside",
+        items=[
+            ("HOLD", "Hold", "The first frame is held before the take, the last one after it"),
+            ("HIDE", "Hide", "The plane is seen during the take only"),
+        ],
+        default="HOLD",
+        update=placing.changed,
+        description="What the plane shows before and after the take",
+    )
+    background: BoolProperty(
+        name="Camera Background",
+        default=False,
+        update=placing.changed,
+        description="Show the take behind the camera's view instead of on a plane; renders do not have it",
+    )
     sound_added: BoolProperty(name="Sound Added", description="Its sound was put into the sequencer")
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
     seen: BoolProperty(
@@ -327,6 +347,18 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         options={"ANIMATABLE"} | compat.RELATIVE,
         description="The picture that the clip begins with, such as the last frame of the shot before; empty: the "
         "first frame with materials, as the camera sees it",
+    )
+    make_room: BoolProperty(
+        name="Make Room",
+        default=False,
+        description="Put viewports into Solid shading while a job runs on this machine, so that the model has their "
+        "share of the graphics card; they come back after it",
+    )
+    free_card: BoolProperty(
+        name="Free the Card after a Shot",
+        default=False,
+        description="The model's weights leave the graphics card and the memory when the job has ended; the next shot "
+        "loads them again",
     )
     takes: CollectionProperty(type=WANSTAGE_PG_take)
     take_index: IntProperty(name="Take")

@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, follow, launch, playback, state, wire
+from . import VERSION, follow, launch, playback, room, state, wire
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     except (UserProblem, wire.errors.WanstageError) as problem:
         _give_up(str(problem))
         return None
+    room.watch()
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     if now.client is None and now.launch is None:
         return None
@@ -84,6 +85,7 @@ def _give_up(sentence: str) -> None:
     logger.warning("%s", sentence)
     state.disconnect()
     state.now.status, state.now.sentence = "lost", sentence
+    room.watch()
     playback.redraw()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import compare, cut, framefiles, playback, preferences, soundtrack, state
+from . import behind, compare, cut, framefiles, playback, preferences, soundtrack, state
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -43,6 +43,7 @@ def add(scene: bpy.types.Scene, job_id: str, values: dict[str, Any], meta: dict[
     take.job_id = job_id
     take.state = "submitting"
     take.frames_dir = relative
+    take.pixel_aspect = scene.render.pixel_aspect_x / scene.render.pixel_aspect_y
     for name, value in values.items():
         setattr(take, name, value)
     write_meta(take, {"schema": SCHEMA, "job_id": job_id, **meta})
@@ -155,7 +156,10 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
     if camera is None or take.frames_done == 0:
         return
     plane = place(scene, take, camera)
-    playback.show_sequence(plane, framefiles.path_of(frames, 0), take, scene_fps(scene))
+    playback.show_sequence(plane, framefiles.path_of(frames, 0), take)
+    if take.background:
+        behind.put(scene, take, camera)
+        playback.set_visible(plane, False)
     if scene.wanstage.add_sound and not take.sound_added:  # once: who deletes the strip does not want it
         add_sound(scene, take)
 
@@ -176,6 +180,7 @@ def move_beside_file(target_blend: Path) -> int:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.point_at(plane, framefiles.path_of(target, 0))
+        behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         cut.point_at(scene, take.job_id, target)
         if Path(scene.wanstage.first_image).parent == source:
@@ -193,6 +198,7 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
     cut.remove(scene, job_id)
+    behind.take_away(job_id)
     playback.remove_plane(job_id)
     rows.remove(index)
     scene.wanstage.take_index = min(index, len(rows) - 1) if len(rows) else 0

@@ -216,6 +216,7 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     """Where a job is. ``eta_s`` None until there is something to say.
 
     ``unit`` of ``step`` and ``steps`` where they are an amount (MiB of weights read), ``rate`` how many of it a second.
+    ``card_``: MiB of the worker's graphics card: held by it, free, in all; ``card_total`` 0 = it has none.
     """
 
     stage: Text = ""
@@ -225,6 +226,9 @@ class Progress(Struct, frozen=True, omit_defaults=True):
     eta_s: float | None = None
     unit: Text = ""
     rate: float = 0.0
+    card_held: Count = 0
+    card_free: Count = 0
+    card_total: Count = 0
 
 
 class JobUpdate(Message, tag="job_update", frozen=True):

@@ -210,5 +210,6 @@ class JobSpec(Struct, frozen=True):
     talk: Talk = field(default_factory=Talk)
     plan: PlanName = "auto"
     output: Output = field(default_factory=Output)
+    release: bool = False  # the engine gives its memory back when the job ends
     label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
     schema: Literal[1] = SCHEMA

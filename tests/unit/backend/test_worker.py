@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import zmq
 
+from backend import worker
 from backend import worker_messages as wm
 from backend.supervisor import bound_endpoint
 from backend.worker import Readings, Worker, card_broken, explain, free_card, out_of_memory, use_card
@@ -123,6 +124,29 @@ def test_frames_before_a_failure_arrive(boss: Boss) -> None:
     assert len(boss.until(wm.FrameMade)) == 4
     boss.run(2)
     assert boss.until(wm.RunEnded, 2)[1].outcome == "finished"
+
+
+def test_an_engine_gives_its_memory_back_when_the_job_asks_for_it(boss: Boss, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed before the job ends, and opened again for the next."""
+    said: list[str] = []
+    open_real = worker.open_engine
+
+    def open_it(name: str, options: Any) -> Any:
+        said.append("open")
+        engine = open_real(name, options)
+        monkeypatch.setattr(engine, "close", lambda: said.append("close"), raising=False)
+        return engine
+
+    monkeypatch.setattr(worker, "open_engine", open_it)
+    boss.until(wm.WorkerReady)
+    said.clear()
+    spec = JobSpec("t2v", 64, 64, 1, 16.0, engine="test", model="test", prompt="{}", output=Output("raw"), release=True)
+    for count, wanted in ((1, ["open", "close"]), (2, ["open", "close"] * 2)):
+        boss.socket.send(wm.encode(wm.RunJob("job", 1, spec)))
+        ended = boss.until(wm.RunEnded, count)[-1]
+        assert (ended.outcome, ended.card) == ("finished", wm.NO_CARD)
+        assert said[-len(wanted) :] == wanted[-len(said) :]
+    assert said.count("close") == 2
 
 
 class OutOfMemoryError(RuntimeError):
