@@ -17,12 +17,18 @@ logger = logging.getLogger(__name__)
 MODULES = (
     "preferences",
     "properties",
+    "timeline_rows",
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.preflight",
+    "operators.presets",
     "operators.takes",
+    "operators.timeline",
     "faces",
     "panels",
+    "preflight_panel",
+    "timeline_panel",
     "handlers",
 )
 
