@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import findings, follow, generation, playback, pump, state, takes
+from . import findings, follow, generation, placing, playback, pump, state, takes
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.paused.clear()
     now.capture = None
     now.revision += 1
+    placing.load_post()
     if now.client is not None:
         attach_unfinished()
         pump.start_timer()
@@ -72,6 +73,8 @@ def wanstage_save_pre(*args: Any) -> None:
 @persistent
 def wanstage_render_init(*_args: Any) -> None:
     """A render reads scene data from another thread: nothing is written meanwhile."""
+    if _args and isinstance(_args[0], bpy.types.Scene):
+        placing.watch(_args[0])
     state.now.paused.add("render")
 
 
@@ -102,15 +105,17 @@ def wanstage_redo_post(*_args: Any) -> None:
 
 
 @persistent
-def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
-    """Count edits that a capture could see."""
+def wanstage_depsgraph_update_post(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Count edits that a capture could see; planes follow the scene's view."""
     if depsgraph is None or state.now.capture is not None:
         return
     for update in depsgraph.updates:
         if isinstance(update.id, _UNSEEN) or _is_ours(update.id) or _is_shallow(update):
             continue
         state.now.revision += 1
-        return
+        break
+    if not state.now.paused:  # last: what it writes would change the list of updates
+        placing.watch(scene)
 
 
 def _is_ours(item: bpy.types.ID) -> bool:

@@ -171,11 +171,6 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")
         _progress(layout, context.scene)
-        if context.scene.view_settings.view_transform != "Standard":
-            name = context.scene.view_settings.view_transform
-            sentence(
-                layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
-            )
 
 
 def _talk(layout: Any, scene: bpy.types.Scene) -> None:

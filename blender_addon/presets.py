@@ -33,7 +33,8 @@ PLAIN: dict[str, Any] = {"steps": 0, "guidance": 0.0, "guidance_low": 0.0, "plan
 """The model's own, for whatever a preset does not name."""
 PRESETS: dict[str, Preset] = {
     "draft": Preset(
-        "Draft 480p", "In seconds, without weights: timing and framing of the shot", "SORTTIME", "i2v", engine="draft"
+        "Draft 480p", "In seconds, without weights: timing and framing of the shot", "SORTTIME", "i2v", engine="draft",
+        values={"fps": 16.0},
     ),
     "animate": Preset(
         "Animate a Character", "The rig's motion drives the person in a reference picture", "ARMATURE_DATA", "animate",

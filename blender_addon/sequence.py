@@ -52,7 +52,9 @@ def pictures(scene: bpy.types.Scene, take: Any, folder: Path) -> list[str]:
     """File names, one for each scene frame of the shot for which the take has a sample."""
     fps = scene.render.fps / scene.render.fps_base
     first = round(take.frame_start)
-    reach = first + int(take.frames * fps / take.fps - 1e-6)  # the last scene frame within the last sample's time
+    reach = first + int(
+        take.slip + take.frames * fps / take.fps - 1e-6
+    )  # the last scene frame within the last sample's time
     last = max(min(take.frame_end, reach), first)
     return [framefiles.path_of(folder, playback.sample_at(frame, take, fps)).name for frame in range(first, last + 1)]
 

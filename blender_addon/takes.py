@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import framefiles, playback, preferences, sequence, soundtrack
+from . import behind, framefiles, playback, preferences, sequence, soundtrack
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -43,6 +43,7 @@ def add(scene: bpy.types.Scene, job_id: str, values: dict[str, Any], meta: dict[
     take.job_id = job_id
     take.state = "submitting"
     take.frames_dir = relative
+    take.pixel_aspect = scene.render.pixel_aspect_x / scene.render.pixel_aspect_y
     for name, value in values.items():
         setattr(take, name, value)
     write_meta(take, {"schema": SCHEMA, "job_id": job_id, **meta})
@@ -162,9 +163,12 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
     if camera is None or take.frames_done == 0:
         return
     plane = place(scene, take, camera)
-    playback.show_sequence(plane, framefiles.path_of(frames, 0), take, scene_fps(scene))
+    playback.show_sequence(plane, framefiles.path_of(frames, 0), take)
     if take.shot and playback.is_shown(plane):
         sequence.lay(scene, take)
+    if take.background:
+        behind.put(scene, take, camera)
+        playback.set_visible(plane, False)
     if scene.wanstage.add_sound and not take.sound_added:  # once: who deletes the strip does not want it
         add_sound(scene, take)
 
@@ -186,6 +190,7 @@ def move_beside_file(target_blend: Path) -> int:
         if plane is not None:
             playback.point_at(plane, framefiles.path_of(target, 0))
         sequence.point_at(scene, take.job_id, target)
+        behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         moved += 1
     return moved
@@ -198,6 +203,7 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     soundtrack.remove(scene, job_id)
     sequence.remove(scene, job_id)
     framefiles.remove(folder(rows[index]))
+    behind.take_away(job_id)
     playback.remove_plane(job_id)
     rows.remove(index)
     scene.wanstage.take_index = min(index, len(rows) - 1) if len(rows) else 0
