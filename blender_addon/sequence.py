@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, framefiles, playback
+from . import colors, compat, framefiles, playback
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ def lay(scene: bpy.types.Scene, take: Any) -> Any:
         if element.filename != name:
             element.filename = name
     _look_in(strip, folder)
+    strip.colorspace_settings.name = colors.view_space(scene)
     strip[MARK], strip[TAKE] = take.shot, take.job_id
     return strip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
@@ -126,6 +127,35 @@ def test_submit_all_and_lay_out(ready: Any, tmp_path: Path) -> None:
         assert (Path(bpy.path.abspath(strip.directory)) / strip.elements[-1].filename).is_file()
     assert ready.wanstage.use_scene_range, "the scene's own shot is as it was"
     assert ready.wanstage.camera is None
+
+
+@pytest.mark.parametrize("view", ["Standard", "AgX", "Filmic"])
+def test_the_sequencer_shows_what_was_made(ready: Any, tmp_path: Path, view: str) -> None:
+    from blender_addon import takes
+
+    ready.view_settings.view_transform = view
+    ready.render.resolution_x = ready.render.resolution_y = 64
+    ready.render.resolution_percentage = 100
+    ready.render.dither_intensity = 0.0
+    made = submit(ready)
+    for take, frame, number in ((made[0], 1, 1), (made[1], 14, 3)):
+        ready.render.filepath = str(tmp_path / "view.png")
+        ready.frame_set(frame)
+        bpy.ops.render.render(write_still=True)
+        shown = pixels(tmp_path / "view.png").astype(int)
+        wanted = pixels(takes.folder(take) / f"frame_{number:04d}.png").astype(int)
+        assert shown.shape == wanted.shape
+        assert np.abs(shown - wanted).max() <= (1 if view == "Standard" else 6)
+
+
+def pixels(path: Path) -> np.ndarray:
+    """uint8 (h,w,3) as Blender reads the file."""
+    image = bpy.data.images.load(str(path))
+    width, height = image.size
+    found = np.empty(width * height * 4, np.float32)
+    image.pixels.foreach_get(found)
+    bpy.data.images.remove(image)
+    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
 
 
 def visible(scene: Any) -> dict[int, list[str]]:
