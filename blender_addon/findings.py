@@ -6,6 +6,7 @@ everything it was found from; drawing compares keys and shows what is kept.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def _keep(scene: bpy.types.Scene, found: list[Finding], motions: object) -> tupl
     return tuple(found)
 
 
-_NO_POSES = frozenset({"no_camera", "empty_range", "too_long", "size"})
+_NO_POSES = frozenset({"no_camera", "empty_range", "too_long"})
 
 
 # ---- settings ----------------------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def _size(scene: bpy.types.Scene) -> Iterator[Finding]:
     width, height = shots.size(shot)
     for sentence in preflight.size_problems(shot):
         near = fitting_size(shot)
-        yield Finding("size", "error", sentence.split(": use")[0], (Fix("{} x {}".format(*near)),))
+        yield Finding("size", "error", sentence.split(": use")[0], (Fix("Use {} x {}".format(*near)),))
         return
     render = scene.render
     seen = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
@@ -215,7 +216,7 @@ def _size(scene: bpy.types.Scene) -> Iterator[Finding]:
             "its camera sees more or less than you do"
         )
         near = official_size(shot, seen)
-        fixes = (Fix("{} x {}".format(*near)),) if near is not None and near != (width, height) else ()
+        fixes = (Fix("Use {} x {}".format(*near)),) if near is not None and near != (width, height) else ()
         yield Finding("aspect", "info", text, fixes)
 
 
@@ -347,6 +348,9 @@ def _of_motion(scene: bpy.types.Scene) -> Generator[state.CaptureState, None, li
     if not people or shot.task in preflight.PROMPTED:
         return []
     wanted = shots.parameters(scene)
+    if preflight.size_problems(shot):  # seen as it will be when that is put right
+        width, height = fitting_size(shot)
+        wanted = dataclasses.replace(wanted, width=width, height=height)
     steps = motion.poses(wanted)
     progress = state.now.capture = state.CaptureState("check", 0, wanted.frames)
     try:
@@ -414,7 +418,7 @@ def _face(scene: bpy.types.Scene, character: Any, at: Any) -> Iterator[Finding]:
     fixes = (Fix("Drive No Face", "none"),) if driven else ()
     larger = larger_size(shot, small[0])
     if larger is not None:
-        fixes = (Fix("{} x {}".format(*larger), "larger"), *fixes)
+        fixes = (Fix("Use {} x {}".format(*larger), "larger"), *fixes)
     text = f"{character.params.name}: the face is {small[0]:.0f} pixels high, expression needs {motion.FACE_PX:.0f}"
     yield Finding("face", "warning", text, fixes, at(small[1].first))
 

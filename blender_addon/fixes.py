@@ -162,7 +162,7 @@ def _face(scene: bpy.types.Scene, how: str) -> str:
         label = next(
             (fix.label for each in found or () for fix in each.fixes if (each.id, fix.how) == ("face", how)), ""
         )
-        wide, _, high = label.partition(" x ")
+        wide, _, high = label.removeprefix("Use ").partition(" x ")
         return _set_size(scene, (int(wide), int(high)) if high else None)
     people = [item for item in shots.characters(scene) if item.wanstage.face != "none"]
     for item in people:

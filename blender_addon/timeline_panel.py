@@ -10,18 +10,17 @@ from . import batch, compat, panels, state, timeline
 
 
 class WANSTAGE_UL_timeline(bpy.types.UIList):
-    """One row a shot: whether it is submitted, name, camera and frames."""
+    """One row a shot: whether it is submitted, its name, its frames."""
 
     def draw_item(
         self, context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
         cut = timeline.find(context.scene, item.name)
-        split = layout.split(factor=0.5, align=True)
+        split = layout.split(factor=0.68, align=True)
         row = split.row(align=True)
         row.prop(item, "use", text="")
         row.label(text=item.name, icon=_icon_of(context.scene, item.name))
-        text = f"{cut.camera.name}  {cut.first}-{cut.last}" if cut is not None else "No longer there"
-        split.label(text=text)
+        split.label(text=f"{cut.first}-{cut.last}" if cut is not None else "Gone")
 
 
 def _icon_of(scene: bpy.types.Scene, name: str) -> str:
@@ -50,13 +49,15 @@ class WANSTAGE_PT_timeline(bpy.types.Panel):
         if len(own.rows):
             layout.template_list("WANSTAGE_UL_timeline", "", own, "rows", own, "index", rows=3)
             if 0 <= own.index < len(own.rows):
-                _row(layout, own.rows[own.index])
+                _row(layout, scene, own.rows[own.index])
         _all(layout, scene)
 
 
-def _row(layout: Any, item: Any) -> None:
+def _row(layout: Any, scene: bpy.types.Scene, item: Any) -> None:
     """What the chosen shot has of its own."""
-    layout.operator("wanstage.use_shot", icon="VIEW_CAMERA").name = item.name
+    cut = timeline.find(scene, item.name)
+    text = cut.camera.name if cut is not None else "Go to Shot"
+    layout.operator("wanstage.use_shot", text=text, icon="VIEW_CAMERA").name = item.name
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     column.prop(item, "task")

@@ -65,7 +65,7 @@ class Window:
         with os.fdopen(read) as pipe:
             self.environment = {**environment, "DISPLAY": f":{pipe.readline().strip()}"}
         self.environment.update(WANSTAGE_GUI_STATE=str(self.state), WANSTAGE_GUI_BLEND=str(self.blend))
-        script = Path(__file__).with_name("scene.py")
+        script = Path(__file__).with_name(environment.get("WANSTAGE_GUI_SCENE", "scene.py"))
         command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0",
                    str(SIZE[0]), str(SIZE[1]), "-noaudio", "--addons", "wanstage", "--python", str(script)]  # fmt: skip
         with (folder / "blender.log").open("wb") as log:
@@ -226,13 +226,13 @@ MODEL = 353
 CONNECT, GENERATE = 45, 482  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
-def open_tab(window: Window, x: float, top: float, height: float) -> None:
+def open_tab(window: Window, x: float, top: float, height: float, panel: str = "connection") -> None:
     """Tabs stand at the right edge from the top; click down until our panels draw."""
     for step in range(30, int(height), 25):
         window.click(x, top + step)
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            if "connection" in window.seen()["drawn"]:
+            if panel in window.seen()["drawn"]:
                 return
             time.sleep(0.1)
     window.shoot(window.folder / "no_tab.png")

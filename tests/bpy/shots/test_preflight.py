@@ -105,6 +105,14 @@ def test_joints_off_screen_and_who_is_never_seen(demo: Any, offered: Any) -> Non
     )  # fmt: skip
 
 
+def test_a_wrong_size_does_not_hide_the_rest(demo: Any, offered: Any) -> None:
+    offered()
+    demo.camera.animation_data_clear()
+    demo.camera.data.lens = 120.0
+    demo.wanstage.width = 207
+    assert {"size", "off_screen"} <= set(check(demo))
+
+
 def test_motion_too_fast(demo: Any, offered: Any) -> None:
     offered()
     demo.camera.animation_data_clear()
@@ -218,7 +226,7 @@ def test_the_nearest_size_keeps_the_framing(
     own.task, own.prompt = "t2v", "a street"
     own.model_menu = f"wan/wan2.2-{model}"
     own.size, own.width, own.height = "CUSTOM", *size
-    assert check(demo)["size"].fixes[0].label == label
+    assert check(demo)["size"].fixes[0].label == f"Use {label}"
     assert "size" not in fix(demo, "size")
     width, height = shots.size(own)
     assert f"{width} x {height}" == label
@@ -233,7 +241,7 @@ def test_another_shape_than_the_scene(demo: Any, offered: Any) -> None:
     assert "aspect" in check(demo)
     own.task, own.prompt = "t2v", "a street"
     own.model_menu = "wan/wan2.2-t2v-a14b"
-    assert check(demo)["aspect"].fixes[0].label == "480 x 832"
+    assert check(demo)["aspect"].fixes[0].label == "Use 480 x 832"
     assert "aspect" not in fix(demo, "aspect")
     assert own.size == "480x832"
 
