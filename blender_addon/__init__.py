@@ -17,11 +17,15 @@ logger = logging.getLogger(__name__)
 MODULES = (
     "preferences",
     "properties",
+    "timeline_rows",
     "operators.connection",
     "operators.generate",
     "operators.models",
     "operators.room",
+    "operators.preflight",
+    "operators.presets",
     "operators.takes",
+    "operators.timeline",
     "operators.choose",
     "operators.compare",
     "operators.deliver",
@@ -31,6 +35,8 @@ MODULES = (
     "panels",
     "plane_panel",
     "takes_panel",
+    "preflight_panel",
+    "timeline_panel",
     "handlers",
 )
 

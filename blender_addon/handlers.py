@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import choices, follow, generation, placing, playback, pump, room, state, takes, watch
+from . import choices, findings, follow, generation, placing, playback, pump, room, state, takes, watch
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def wanstage_load_post(*_args: Any) -> None:
     """Another file: its unfinished takes are followed if a backend is connected."""
     now = state.now
     now.packs.clear()
+    findings.forget()
     now.runs.clear()
     now.paused.clear()
     now.capture = None

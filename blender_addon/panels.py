@@ -10,6 +10,7 @@ from typing import Any
 import bpy
 
 from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
+from .operators import presets
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -145,6 +146,7 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         layout = self.layout
         shot = context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
+        presets.draw(layout)
         column = layout.column()
         column.use_property_split = False  # the titles of models are long
         column.prop(shot, "task", text="")

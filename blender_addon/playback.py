@@ -25,6 +25,7 @@ from . import colors, compat
 
 MARK = "wanstage_plane"  # captures skip objects that have it
 DEPTH = "wanstage_depth"
+HIDDEN = "wanstage_hidden"  # of planes that have a range: whether another take is shown
 COLLECTION = "Wanstage Takes"
 NODE = "Wanstage Frame"
 SOLID = "Wanstage Solid"  # what Solid shading shows where the view needs another colour space
@@ -366,9 +367,13 @@ def bottom_up(rgb: np.ndarray) -> np.ndarray:
 
 
 def set_visible(plane: bpy.types.Object, visible: bool) -> None:
-    """In the viewport and in renders alike."""
-    plane.hide_viewport = not visible
-    plane.hide_render = not visible
+    """In the viewport and in renders alike; a plane with a range is seen in that only."""
+    if HIDDEN in plane:
+        plane[HIDDEN] = int(not visible)
+        plane.update_tag()
+    else:
+        plane.hide_viewport = not visible
+        plane.hide_render = not visible
     if not visible:
         unload(plane)
 
@@ -378,6 +383,23 @@ def unload(plane: bpy.types.Object) -> None:
     for node in picture_nodes(plane):
         if node.image is not None and node.image.source == "SEQUENCE":
             node.image.buffers_free()
+
+
+def is_shown(plane: bpy.types.Object) -> bool:
+    """Whether the plane's take is the one that was chosen, be the present frame in its range or not."""
+    return not plane[HIDDEN] if HIDDEN in plane else not plane.hide_viewport
+
+
+def limit(plane: bpy.types.Object, first: float, last: float) -> None:
+    """Show the plane at the scene frames ``first`` to ``last`` only: before and behind them another camera is on."""
+    plane[HIDDEN] = int(not is_shown(plane))
+    for path in ("hide_viewport", "hide_render"):
+        plane.driver_remove(path)
+        driver = plane.driver_add(path).driver
+        driver.type = "SCRIPTED"
+        target = _variable(driver, "hidden", "SINGLE_PROP")
+        target.id, target.data_path = plane, f'["{HIDDEN}"]'
+        driver.expression = f"hidden or frame < {first:.9g} or frame >= {last + 1:.9g}"
 
 
 def remove_plane(job_id: str) -> None:

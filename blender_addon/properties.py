@@ -63,6 +63,8 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     fps: FloatProperty(name="Frames a Second", default=16.0)
     frame_start: FloatProperty(name="First Frame", description="Scene frame at which the take begins")
     camera: StringProperty(name="Camera")
+    shot: StringProperty(name="Shot", description="The timeline's shot that it is a take of; empty: the scene's")
+    frame_end: IntProperty(name="Last Frame", description="Last scene frame of the timeline's shot")
     frames_done: IntProperty(name="Frames Received")
     frames_dir: StringProperty(name="Frames Folder", description="Relative to the .blend once that is saved")
     stage: StringProperty(name="Stage")

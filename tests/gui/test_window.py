@@ -56,7 +56,7 @@ class Window:
     """Xvfb with Blender in it; ``seen`` is what tests/gui/scene.py wrote last."""
 
     def __init__(
-        self, folder: Path, environment: dict[str, str], script: str = "scene.py", size: tuple[int, int] = SIZE
+        self, folder: Path, environment: dict[str, str], script: str = "", size: tuple[int, int] = SIZE
     ) -> None:
         self.folder = folder
         self.size = size
@@ -70,9 +70,10 @@ class Window:
         with os.fdopen(read) as pipe:
             self.environment = {**environment, "DISPLAY": f":{pipe.readline().strip()}"}
         self.environment.update(WANSTAGE_GUI_STATE=str(self.state), WANSTAGE_GUI_BLEND=str(self.blend))
+        name = script or environment.get("WANSTAGE_GUI_SCENE", "scene.py")
         command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0",
                    str(size[0]), str(size[1]), "-noaudio", "--addons", "wanstage",
-                   "--python", str(Path(__file__).with_name(script))]  # fmt: skip
+                   "--python", str(Path(__file__).with_name(name))]  # fmt: skip
         with (folder / "blender.log").open("wb") as log:
             self.blender = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
@@ -277,13 +278,13 @@ TALK = 581
 CONNECT, GENERATE = 45, 482  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
-def open_tab(window: Window, x: float, top: float, height: float) -> None:
+def open_tab(window: Window, x: float, top: float, height: float, panel: str = "connection") -> None:
     """Tabs stand at the right edge from the top; click down until our panels draw."""
     for step in range(30, int(height), 25):
         window.click(x, top + step)
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            if "connection" in window.seen()["drawn"]:
+            if panel in window.seen()["drawn"]:
                 return
             time.sleep(0.1)
     window.shoot(window.folder / "no_tab.png")
