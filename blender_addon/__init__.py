@@ -20,9 +20,11 @@ MODULES = (
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.setup",
     "operators.takes",
     "faces",
     "panels",
+    "setup_panel",
     "handlers",
 )
 

@@ -98,7 +98,7 @@ def test_blender_installs_from_the_repository(address: str, tmp_path: Path) -> N
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("WANSTAGE_", "PYTHON"))}
     environment.update(BLENDER_USER_RESOURCES=str(tmp_path / "user"), HOME=str(tmp_path))
     done = subprocess.run(
-        [sys.executable, str(script), address], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100,
-        check=False,
+        [sys.executable, str(script), address], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        timeout=100, check=False,
     )  # fmt: skip
     assert "INSTALLED 0.1.0" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
