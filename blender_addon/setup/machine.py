@@ -45,7 +45,8 @@ def parse_cards(text: str) -> tuple[Card, ...]:
     for line in text.splitlines():
         parts = [part.strip() for part in line.split(",")]
         try:
-            capability = float(parts[3]) if len(parts) > 3 else 0.0
+            known = len(parts) > 3 and parts[3].replace(".", "", 1).isdigit()
+            capability = float(parts[3]) if known else 0.0
             found.append(Card(parts[0], int(parts[1].split(".")[0]), capability, int(parts[2])))
         except (ValueError, IndexError):
             continue
