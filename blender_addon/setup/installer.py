@@ -12,6 +12,7 @@ from typing import Any
 
 from . import machine, packages, payload, pythons, record, torch_choice, trial, verify
 from .machine import size
+from .problems import SetupProblem
 from .process import python_of, run
 from .record import CACHE, ENVIRONMENT, LOG, WHEELS, Record
 from .report import Reporter
@@ -74,7 +75,7 @@ def make_plan(root: Path, choice: str, python: str = "", with_uv: bool = True) -
     found = payload.find()
     build = torch_choice.choose(machine.here()) if choice == "wan" else None
     if build and build.problem:
-        raise machine.SetupProblem(build.problem)
+        raise SetupProblem(build.problem)
     plan = Plan(root, choice, pythons.find(python, with_uv), found, build)
     done = record.load(root)
     if done is None or not done.finished:
@@ -154,16 +155,24 @@ class Installer:
         self.reporter.progress("environment", f"Making the environment with {maker.label}", force=True)
         self.record.steps = {}
         self._mark("environment", "begun")
-        shutil.rmtree(self.environment, ignore_errors=True)
-        if maker.uv:
-            command = [maker.uv, "venv", "--seed", "--python", maker.version, str(self.environment)]
-        else:
-            command = [maker.python, "-I", "-m", "venv", str(self.environment)]
-        run(command, self.reporter, "Making the environment")
+        try:
+            self._make(maker)
+        except SetupProblem as problem:
+            if not maker.uv:
+                raise
+            self.reporter.log(str(problem))
+            maker = pythons.find(with_uv=False)
+            self.reporter.progress("environment", f"uv could not, making it with {maker.label}", force=True)
+            self._make(maker)
         self.reporter.progress("environment", "Updating pip", 0.6, force=True)
         self.pip.renew()
         self.record.maker = maker.label
         self._mark("environment", "done")
+
+    def _make(self, maker: pythons.Maker) -> None:
+        shutil.rmtree(self.environment, ignore_errors=True)
+        for command in maker.commands(str(self.environment)):
+            run(command, self.reporter, "Making the environment")
 
     def _packages(self, step: str, wanted: list[str], index: str) -> None:
         """Resolve, fetch, install."""

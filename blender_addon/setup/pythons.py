@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .problems import SetupProblem
+from .process import python_of
 
 OLDEST, NEWEST = (3, 11), (3, 13)  # the backend's wheels are tested from and to
-UV_PYTHON = "3.13"
+UV_PYTHONS = ">=3.11,<3.14"  # uv takes one that is there, else loads the newest
 ASK = (
     "import json, struct, sys\n"
     "from importlib.util import find_spec as has\n"
@@ -30,12 +31,19 @@ class Maker:
 
     uv: str = ""
     python: str = ""
-    version: str = UV_PYTHON
+    version: str = ""
 
     @property
     def label(self) -> str:
         """For a sentence."""
-        return f"uv, Python {self.version}" if self.uv else f"Python {self.version}"
+        return "uv" if self.uv else f"Python {self.version}"
+
+    def commands(self, environment: str) -> list[list[str]]:
+        """What to run, one after the other."""
+        if self.uv:
+            own = str(python_of(Path(environment)))
+            return [[self.uv, "venv", "--python", UV_PYTHONS, environment], [own, "-I", "-m", "ensurepip"]]
+        return [[self.python, "-I", "-m", "venv", environment]]
 
 
 def find(told: str = "", with_uv: bool = True) -> Maker:

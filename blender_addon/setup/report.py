@@ -123,7 +123,8 @@ class Reporter:
 def clean_environment() -> dict[str, str]:
     """This process's variables for a child: nothing of the Python or the environment that we run in; pip's own
     settings (proxies, indexes, certificates) are kept."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "CONDA"))}
+    foreign = ("PYTHON", "VIRTUAL_ENV", "CONDA", "PIP_TARGET", "PIP_PREFIX", "PIP_USER", "PIP_ROOT")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return {
         **kept,
         "PYTHONUTF8": "1",

@@ -96,6 +96,26 @@ def test_the_first_python_that_will_do(tmp_path: Path) -> None:
     assert said(pythons.first, []).startswith("No Python was found")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
+def test_uv_that_fails_is_followed_by_venv(
+    tmp_path: Path, reporter: Reporter, out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho 'error: Request failed'\nexit 2\n")
+    uv.chmod(0o755)
+    monkeypatch.setattr(pythons, "find_uv", lambda: str(uv))
+    monkeypatch.setattr(packages.Pip, "renew", lambda _self: None)
+    root = tmp_path / "root"
+    plan = installer.make_plan(root, "draft")
+    assert plan.maker.label == "uv"
+    machine.check_folder(root)
+    setup = installer.Installer(plan, reporter)
+    setup._environment()
+    assert setup.record.maker.startswith("Python 3.1")
+    assert process.python_of(root / "env").exists()
+    assert "uv could not" in lines(out)[-2]["text"]
+
+
 def test_rate_and_time_left() -> None:
     meter = Meter(1000)
     assert (meter.rate, meter.eta) == (0.0, None)
