@@ -108,7 +108,7 @@ def backend() -> Files:
 
 def sources() -> Files:
     """The add-on with ``protocol`` inside it, names relative to the add-on's folder."""
-    found = {name: data for name, data in _tree(ADDON) if not name.startswith(PAYLOAD)}
+    found = {name: data for name, data in _tree(ADDON) if not name.startswith(f"{PAYLOAD}/")}
     found.update({f"protocol/{name}": data for name, data in _tree(PROTOCOL)})
     licence = ROOT / "LICENSE"
     if licence.is_file():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import json
 import os
 import subprocess
 import sys
@@ -79,6 +80,16 @@ def test_the_zip_carries_the_backend(built: Path) -> None:
         assert f"{prefix}setup/payload/wanstage-0.1.0-py3-none-any.whl" in names
         assert f"{prefix}setup/payload/constraints.txt" in names
         assert f"{prefix}setup/__main__.py" in names
+
+
+def test_the_setup_runs_from_the_zip(built: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(built / "one" / NAMES[0]) as zipped:
+        zipped.extractall(tmp_path / "addon")
+    words = [sys.executable, "-E", "-s", "-B", "-m", "setup", "plan", "--root", str(tmp_path / "root")]
+    done = subprocess.run(words, cwd=tmp_path / "addon", capture_output=True, text=True, check=False)
+    end = json.loads(done.stdout.splitlines()[-1])
+    assert (end["type"], end["result"]["version"]) == ("done", "0.1.0"), done.stdout + done.stderr
+    assert not (tmp_path / "root").exists()
 
 
 def test_the_listing_is_what_blender_would_write(built: Path, tmp_path: Path) -> None:
