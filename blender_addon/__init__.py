@@ -24,6 +24,7 @@ MODULES = (
     "operators.room",
     "operators.preflight",
     "operators.presets",
+    "operators.setup",
     "operators.takes",
     "operators.timeline",
     "operators.choose",
@@ -37,6 +38,7 @@ MODULES = (
     "takes_panel",
     "preflight_panel",
     "timeline_panel",
+    "setup_panel",
     "handlers",
 )
 

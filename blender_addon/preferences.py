@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
-from . import compat
+from . import compat, setup_run
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,13 @@ class WANSTAGE_AP_preferences(bpy.types.AddonPreferences):
             layout.prop(self, name)
 
 
+def backend_python() -> str:
+    """The Python of the local backend: the user's own choice, else that of the setup; empty when there is none."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    own = str(getattr(addon.preferences, "python", "") or "") if addon else ""
+    return own or os.environ.get("WANSTAGE_BACKEND_PYTHON", "") or setup_run.known_python()
+
+
 def settings() -> Settings:
     """The user's settings with defaults filled in; no file is touched."""
     addon = bpy.context.preferences.addons.get(__package__)
@@ -84,7 +91,7 @@ def settings() -> Settings:
     data = Path(own_data) if own_data else Path(compat.user_directory(__package__))
     own_file = value("connection_file", "WANSTAGE_CONNECTION")
     return Settings(
-        python=value("python", "WANSTAGE_BACKEND_PYTHON"),
+        python=value("python", "WANSTAGE_BACKEND_PYTHON") or setup_run.known_python(),
         backend_folder=value("backend_folder", "WANSTAGE_BACKEND_FOLDER"),
         connection_file=Path(own_file) if own_file else data / "connection.json",
         data=data,

@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, follow, launch, playback, room, state, wire
+from . import VERSION, follow, launch, playback, room, setup_run, state, wire
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -30,19 +30,21 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     if now.paused:
         return PAUSED_S
     began = time.perf_counter()
+    if setup_run.poll():
+        playback.redraw()
     try:
         _wait_for_launch()
         busy = _drain(began + budget_s)
     except (UserProblem, wire.errors.WanstageError) as problem:
         _give_up(str(problem))
-        return None
+        return WORKING_S if setup_run.card.running else None
     room.watch()
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     if now.client is None and now.launch is None:
-        return None
+        return WORKING_S if setup_run.card.running else None
     if busy:
         return FLOWING_S
-    return WORKING_S if now.active() or now.status in {"starting", "connecting"} else IDLE_S
+    return WORKING_S if now.active() or setup_run.card.running or now.status in {"starting", "connecting"} else IDLE_S
 
 
 def _wait_for_launch() -> None:
@@ -117,7 +119,7 @@ def pump(until: Callable[[], bool], timeout_s: float) -> bool:
             return until()
         if state.now.client is not None and not state.now.backlog:
             state.now.backlog.extend(state.now.client.wait(0.02))
-        elif state.now.launch is not None:
+        elif state.now.launch is not None or setup_run.card.running:
             time.sleep(0.02)
     return True
 

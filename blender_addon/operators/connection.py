@@ -8,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from .. import compat, handlers, launch, preferences, preflight, pump, state, wire
+from .. import compat, handlers, launch, preferences, preflight, pump, setup_run, state, wire
 from ..problems import UserProblem
 
 
@@ -112,7 +112,8 @@ class WANSTAGE_OT_disconnect(bpy.types.Operator):
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         pump.end(state.now.launch)
-        pump.stop_timer()
+        if setup_run.card.running is None:
+            pump.stop_timer()
         state.disconnect()
         return {"FINISHED"}
 

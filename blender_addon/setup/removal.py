@@ -1,0 +1,91 @@
+"""Removes exactly what a setup made, and says how much that frees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from . import record
+from .problems import SetupProblem
+from .record import OURS
+from .report import Reporter
+
+END_S = 10.0
+
+
+def remove(root: Path, reporter: Reporter, stop: int = 0) -> dict[str, Any]:
+    """Delete our entries of ``root`` and the folder when nothing else is in it. ``stop``: the process of a backend
+    that runs from it. SetupProblem when the folder is none of ours, or a file cannot be deleted."""
+    if record.load(root) is None:
+        problem = f"{root} has no setup of Wanstage, nothing was removed"
+        raise SetupProblem(problem)
+    if stop:
+        end(stop)
+    reporter.progress("remove", "Counting", force=True)
+    freed = sum(used(root / name) for name in OURS)
+    reporter.progress("remove", f"Removing {freed >> 20} MB", 0.2, force=True)
+    reporter.close()  # the log is one of them
+    for name in (item for item in OURS if item not in (record.LOCK, record.NAME)):
+        _delete(root / name)
+    _delete(root / record.NAME)  # the last, so that a removal that was stopped can be done again
+    return {"freed": freed, "folder": str(root)}
+
+
+def finish(root: Path) -> list[str]:
+    """After the lock was let go: the lock's file and the folder; what else is in it stays, and is named."""
+    (root / record.LOCK).unlink(missing_ok=True)
+    left = sorted(path.name for path in root.iterdir())
+    if not left:
+        root.rmdir()
+    return left
+
+
+def used(path: Path) -> int:
+    """Bytes of a file or a folder; links are not followed."""
+    if not path.is_dir() or path.is_symlink():
+        return path.lstat().st_size if path.exists() else 0
+    total = 0
+    for folder, _, files in os.walk(path):
+        total += sum(os.lstat(os.path.join(folder, name)).st_size for name in files)
+    return total
+
+
+def _delete(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        where = error.filename or path
+        problem = f"{where} cannot be deleted ({error.strerror}): end the backend that uses it, then remove again"
+        raise SetupProblem(problem) from error
+
+
+def end(process: int) -> None:
+    """Stop a backend and wait for it."""
+    try:
+        os.kill(process, signal.SIGTERM)
+    except OSError:
+        return
+    until = time.monotonic() + END_S
+    while os.name != "nt" and time.monotonic() < until:  # asking by a signal would end it on Windows; there it is gone
+        try:
+            os.kill(process, 0)
+        except OSError:
+            return
+        if _has_ended(process):
+            return
+        time.sleep(0.1)
+
+
+def _has_ended(process: int) -> bool:
+    """Whether it is over and only its parent (Blender) has not asked how it ended; Linux tells."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
