@@ -1,6 +1,6 @@
 """Runs inside the window's Blender: a set with four takes made of drawn frames, the sidebar opened, and what is going
 on written to WANSTAGE_GUI_STATE (JSON, renamed into place). Files beside it tell what to do: ``.edit`` moves the set,
-``.material`` shows materials.
+``.material`` shows materials, ``.compare`` begins a wipe.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def note() -> float:
     scratch = TARGET.with_suffix(".part")
     scratch.write_text(json.dumps(seen))
     scratch.replace(TARGET)
-    wishes = {"edit": edit, "material": material}
+    wishes = {"edit": edit, "material": material, "compare": compare}
     for name, wish in wishes.items():
         if TARGET.with_suffix(f".{name}").exists():
             wish()
@@ -128,6 +128,12 @@ def material() -> None:
     """Materials, which show a comparison."""
     view().spaces[0].shading.type = "MATERIAL"
     view().tag_redraw()
+
+
+def compare() -> None:
+    """The first take and the second, a wipe."""
+    bpy.ops.wanstage.compare_takes(job_id="1" * 32, second="2" * 32)
+    bpy.context.scene.wanstage.compare.wipe = 0.35
 
 
 def time_drawing() -> None:
