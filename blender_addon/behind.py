@@ -1,4 +1,7 @@
-"""A take behind its camera's view, as the camera's background picture: seen in the viewport only, never rendered."""
+"""A take behind its camera's view, as the camera's background picture: seen in the viewport only, never rendered.
+
+Blender draws it past the view transform, within 2 of 255 of the picture's own values.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def put(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> None:
     image[playback.MARK] = take.job_id
     if bpy.data.filepath:
         image.filepath = bpy.path.relpath(image.filepath)
-    colors.set_space(image, colors.SRGB)  # Blender shows these pictures as they are under every view
+    colors.set_space(image, colors.SRGB)  # these are drawn past the view transform
     picture = data.background_images.new()
     picture.source, picture.image, picture.alpha = "IMAGE", image, 1.0
     picture.frame_method = _fit(scene, take, data)

@@ -12,6 +12,9 @@ on a photograph (largest error of a channel, of 255; tests/bpy/addon/test_colors
 
 That is Cycles and Workbench. EEVEE drops negative light, which some views need for pure colours: there Standard, Raw
 and Filmic are as above, and AgX and both ACES make all colours paler that are far from grey.
+The way back costs processor time for each picture that is drawn, shared by all cores: at 1280x720 about 60 ms of one
+core for Filmic, 100 for Khronos PBR Neutral, 140 for AgX, 450 for ACES 2.0, nothing for Standard and Raw.
+
 The exposure is undone by the strength of the plane's light. Looks, gamma, curves and white balance cannot be undone.
 The viewport's Solid shading knows no view transform, so there the pictures are shown by a node of their own.
 """

@@ -305,8 +305,8 @@ def _progress(layout: Any, scene: bpy.types.Scene) -> None:
         row = layout.row(align=True)
         compat.draw_progress(row.row(), progress.part(take), take.name)
         row.operator("wanstage.cancel", text="", icon="X").job_id = take.job_id
-        layout.label(text=progress.text(take), icon="BLANK1")
-    held = progress.last_card()
+        sentence(layout, progress.text(take), "BLANK1")
+    held = progress.last_card(room.is_here())
     if held:
         sentence(layout, held, "MEMORY")
     if room.is_offered():

@@ -31,7 +31,7 @@ class WANSTAGE_PT_plane(bpy.types.Panel):
             panels.sentence(layout, "The take has no plane yet: it comes with the first picture", "INFO")
         else:
             layout.prop(plane, f'["{playback.DEPTH}"]', text="Distance")
-        layout.prop(take, "background")
+        layout.prop(take, "background", text="Background")
         column = layout.column(align=True)
         column.prop(take, "slip")
         column.prop(take, "outside")

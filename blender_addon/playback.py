@@ -248,7 +248,8 @@ def _twin(node: Any, solid: Any) -> None:
     found = animation.drivers.find(f'nodes["{NODE}"].image_user.frame_offset') if animation else None
     if found is not None:
         driver = solid.image_user.driver_add("frame_offset").driver
-        _rate(driver, found.driver.variables["fps"].targets[0].id)
+        if "fps" in found.driver.variables:  # files of the first release have the rate as a number
+            _rate(driver, found.driver.variables["fps"].targets[0].id)
         driver.expression = found.driver.expression
 
 

@@ -74,17 +74,20 @@ def share(step: int, steps: int) -> float:
     return min(max(step / steps, 0.0), 1.0) if steps else 0.0
 
 
-def last_card() -> str:
-    """The same of the latest job that told it."""
+def last_card(here: bool) -> str:
+    """What ``card`` says of the latest job that told it."""
     updates = [run.update for run in state.now.runs.values() if run.update is not None]
-    return next((said for update in reversed(updates) if (said := card(update))), "")
+    return next((said for update in reversed(updates) if (said := card(update, here))), "")
 
 
-def card(update: Any) -> str:
-    """Who holds how much of the backend's card, such as "Card: 18.2 GB backend, 3.1 GB others, 2.7 GB free"."""
+def card(update: Any, here: bool) -> str:
+    """Who holds how much of the backend's card, such as "Card: 18.2 GB backend, 3.1 GB others, 2.7 GB free".
+
+    ``here``: it is this machine's, so Blender is one of the others.
+    """
     held, free, total = (getattr(update.progress, name, 0) for name in ("card_held", "card_free", "card_total"))
     if not total:
         return ""
     others = max(total - free - held, 0)
-    amounts = ((held, "backend"), (others, "others, Blender too if it runs there"), (free, "free"))
+    amounts = ((held, "backend"), (others, "Blender and others" if here else "others"), (free, "free"))
     return "Card: " + ", ".join(f"{amount / 1024:.1f} GB {name}" for amount, name in amounts)

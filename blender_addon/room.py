@@ -11,7 +11,6 @@ import logging
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import bpy
 
@@ -37,9 +36,11 @@ _persistent: list[str] = []  # scenes whose renders kept their data
 def is_here() -> bool:
     """Whether the backend runs on this machine, as far as its address says."""
     connection = state.now.connection
-    host = urlsplit(connection.endpoint).hostname if connection is not None else None
-    if host is None or host == "localhost":
-        return host is not None
+    if connection is None:
+        return False
+    host = connection.endpoint.partition("://")[2].rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
     try:
         return ip_address(host).is_loopback
     except ValueError:  # a name: another machine

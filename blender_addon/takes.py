@@ -114,7 +114,7 @@ def solo(scene: bpy.types.Scene, job_id: str) -> None:
             continue
         plane = playback.find_plane(take.job_id)
         if plane is not None:
-            playback.set_visible(plane, take.job_id == job_id)
+            playback.set_visible(plane, take.job_id == job_id and not take.background)
         hear(scene, take, take.job_id == job_id)
         if take.shot and take.job_id == job_id:
             sequence.lay(scene, take)

@@ -207,6 +207,23 @@ def test_behind_the_camera(take: Any, tmp_path: Path) -> None:
     assert bpy.ops.wanstage.remove_take(job_id="d" * 32) == {"FINISHED"}
 
 
+def test_planes_of_the_first_release(take: Any) -> None:
+    """Their drivers have the rate as a number and no scene: they play under another view all the same."""
+    from blender_addon import playback
+
+    scene = take.id_data
+    node = playback.picture_node(playback.find_plane(take.job_id))
+    node.image_user.driver_remove("frame_offset")
+    node.image_user.driver_add("frame_offset").driver.expression = "clamp(floor((frame - 1) * 1 + 0.001), 0, 8)"
+    scene.view_settings.view_transform = "Filmic"
+    bpy.context.view_layer.update()
+    scene.frame_set(6)
+    tree = node.id_data.evaluated_get(bpy.context.evaluated_depsgraph_get())
+    assert [tree.nodes[name].image_user.frame_offset for name in (playback.NODE, playback.SOLID)] == [5, 5]
+    assert bpy.ops.wanstage.relink_takes() == {"FINISHED"}
+    assert len(drivers(playback.find_plane(take.job_id))) == 8
+
+
 def test_pictures_of_hidden_takes_leave_memory(take: Any) -> None:
     from blender_addon import playback
 

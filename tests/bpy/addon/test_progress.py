@@ -56,9 +56,10 @@ def test_who_holds_the_card(take: Any) -> None:
     from blender_addon import progress
 
     said(take, progress={"stage": "denoise"})
-    assert progress.last_card() == "", "no card"
+    assert progress.last_card(here=True) == "", "no card"
     said(take, progress={"card_held": 18637, "card_free": 2765, "card_total": 24576})
-    assert progress.last_card() == "Card: 18.2 GB backend, 3.1 GB others, Blender too if it runs there, 2.7 GB free"
+    assert progress.last_card(here=True) == "Card: 18.2 GB backend, 3.1 GB Blender and others, 2.7 GB free"
+    assert progress.last_card(here=False) == "Card: 18.2 GB backend, 3.1 GB others, 2.7 GB free"
 
 
 @pytest.fixture
