@@ -13,7 +13,7 @@ from ..setup import machine
 
 CHOICES = (
     ("draft", "Draft only, 180 MB", "The Draft engine, on any machine without a graphics card; 180 MB are loaded"),
-    ("wan", "Wan models, 3 GB and more", "The Wan models too, for an NVIDIA card; their weights are loaded later"),
+    ("wan", "Wan models, about 3 GB", "The Wan models too, for an NVIDIA card; their weights are loaded later"),
 )
 NETWORK = ("install", "repair")
 

@@ -18,7 +18,7 @@ from .record import CACHE, ENVIRONMENT, LOG, WHEELS, Record
 from .report import Reporter
 
 DRAFT_LOAD_MIB, DRAFT_DISK_MIB = 180, 600  # measured on Linux: 165 and 550
-WAN_LOAD_MIB, WAN_DISK_MIB = 180, 900  # besides torch and what Draft needs
+WAN_LOAD_MIB, WAN_DISK_MIB = 60, 600  # besides torch and what Draft needs
 TIMES = 2.2  # loaded files are kept beside what they unpack to, until all works
 MODELS_NOTE = "Wan's weights (tens of GB) are not loaded now: the panel names the command for each model"
 SHARES = (("check", 1.0), ("environment", 3.0), ("torch", 60.0), ("packages", 30.0), ("doctor", 3.0), ("draft", 3.0))
