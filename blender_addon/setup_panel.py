@@ -12,6 +12,16 @@ import bpy
 from . import compat, panels, preferences, setup_run, state
 from .operators.setup import network_sentence
 
+STAGES = {
+    "check": "Check",
+    "environment": "Environment",
+    "torch": "PyTorch",
+    "packages": "Packages",
+    "doctor": "Self-Test",
+    "draft": "Draft",
+    "remove": "Remove",
+}
+
 
 class _Panel:
     bl_space_type = "VIEW_3D"
@@ -83,7 +93,7 @@ def _plan(layout: Any, plan: dict[str, Any]) -> None:
 
 def _working(layout: Any, running: setup_run.Running) -> None:
     now = running.progress
-    compat.draw_progress(layout, now.fraction, f"{now.fraction:.0%}")
+    compat.draw_progress(layout, now.fraction, STAGES.get(now.stage, "Starting"))
     panels.sentence(layout, now.text, "SORTTIME")
     if now.words():
         layout.label(text=now.words(), icon="BLANK1")
