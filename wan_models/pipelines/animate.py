@@ -126,7 +126,9 @@ def _denoised(job: _Job, segment: Segment, tail: Tensor | None, name: str) -> Ge
     noise = torch.randn(shape, generator=job.noise, dtype=torch.float32).to(job.parts.device)
     job.parts.vae.load((*shape[:2], shape[2] - 1, *shape[3:]))
     yield StageStarted(f"denoise{name}", job.settings.steps)
-    previews = Previews(first=segment.first - segment.overlap, skip=1, last=segment.first + segment.fresh - 1)
+    previews = Previews(
+        first=segment.first - segment.overlap, skip=1, last=segment.first + segment.fresh - 1, eye=job.parts.eye
+    )
     latents = yield from denoise(
         job.parts,
         velocity,

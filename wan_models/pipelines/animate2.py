@@ -226,7 +226,7 @@ class _Job:
         shape = (condition.driving.shape[1], frames, height, width)
         latents = torch.randn(shape, generator=self.generator)[None].to(parts.device)
         plan = schedule(parts.row.extras["sampler"], settings.steps, settings.shift, parts.device, self.rules.official)
-        previews = Previews(first=segment.first - segment.overlap, skip=1, last=self.request.frames - 1)
+        previews = Previews(first=segment.first - segment.overlap, skip=1, last=self.request.frames - 1, eye=parts.eye)
         longest = parts.row.segment // inputs.STRIDE + 1
         with (
             parts.transformer() as network,

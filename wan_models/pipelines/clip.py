@@ -77,7 +77,7 @@ def sampled(
             guidance_low=settings.guidance_low,
             boundary=settings.boundary,
             cancelled=cancelled,
-            previews=Previews() if previews else None,
+            previews=Previews(eye=parts.eye) if previews else None,
             sigmas=settings.sigmas,
             after_step=after_step,
         )

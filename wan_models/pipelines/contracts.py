@@ -20,6 +20,8 @@ from wan_models.rows import ModelRow, PartName
 Expert = Literal["high", "low"]
 """A model of one transformer has ``high`` only."""
 Cancelled: TypeAlias = Callable[[], bool]
+Eye: TypeAlias = Callable[[Tensor, int], "NDArray[np.uint8] | None"]
+"""(latents (1, z, t, h, w), normalised; which latent frame) -> uint8 RGB (H, W, 3) on the host, None = cannot now."""
 
 
 class Checkpoint(Protocol):
@@ -74,6 +76,10 @@ class Parts(Protocol):
     row: ModelRow
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def eye(self) -> Eye | None:
+        """What the job's previews are seen through; None = a sum of each latent point's channels."""
 
     def text(self, prompts: Sequence[str]) -> list[Tensor]:
         """One (1, 512, 4096) in ``dtype`` on ``device`` each, zeros after the last token; cached by content."""

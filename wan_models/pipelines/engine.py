@@ -116,7 +116,11 @@ class WanEngine:
             opened.parts.cancelled, opened.parts.report = cancelled, self.report
             opened.parts.compiled = compiling.wanted(row, request, settings, self._device)
             opened.parts.set_loras(loras)
+            yield from self._see(request, opened.parts)
             yield from _family(row).generate(opened.parts, request, settings, cancelled)
+            if opened.parts.eye and opened.parts.eye.problem:
+                yield Warned(f"previews became rough: {opened.parts.eye.problem}")
+            opened.parts.eye = None
             opened.parts.rest()
             if opened.parts.compiled and compiling.failure():
                 yield Warned(f"blocks cannot be compiled here, so steps take a fifth longer: {compiling.failure()}")
@@ -130,6 +134,9 @@ class WanEngine:
                 raise
             fell_short = self._opened.plan if self._opened else Plan()
             log.warning("out of memory with the plan %s: %s", fell_short.name, error)
+        finally:
+            if self._opened is not None:
+                self._opened.parts.eye = None
         if fell_short is not None:  # not within the except block: the error's frames hold tensors
             self.close()
             raise DidNotFit(_did_not_fit(row, request, fell_short))
@@ -143,6 +150,21 @@ class WanEngine:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+
+    def _see(self, request: Request, parts: OpenParts) -> Iterator[Event]:
+        """Previews are seen through a tiny autoencoder where its file is here: no job needs it."""
+        parts.eye = None
+        if not request.previews or self._options.random_weights:
+            return
+        path = store.find_previewer(parts.vae.channels, self._options)
+        try:
+            if path is not None:
+                parts.see_through(path)
+        except (RequestRefused, RuntimeError) as error:
+            if not isinstance(error, RequestRefused) and not out_of_memory(error):
+                raise
+            why = error if isinstance(error, RequestRefused) else f"there was no memory for {path}"
+            yield Warned(f"previews stay rough: {why}")
 
     def _wanted(self, request: Request) -> str:
         return self._options.plan if request.plan == "auto" else request.plan

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from .denoise import JobCancelled
 from .encodings import EncodingCache, content_key, encode_text
 from .parking import cache_bytes, pin_ahead
 from .tiles import TiledVae
+from .tiny_vae import Moments, TinyEye
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,8 @@ class OpenParts:
         """Told between two tensors how much has been read; the engine sets its own."""
         self.compiled = False
         """Whether blocks of networks are compiled that have no LoRAs; the engine sets each job's own."""
+        self.eye: TinyEye | None = None
+        """Of the job's previews; see ``see_through``."""
         attention = use_attention(device)
         self._report = Report(device, model=row.name, plan=asdict(plan), attention=attention)
         self._loras: list[tuple[LoraWeights, float, str]] = []
@@ -146,6 +149,14 @@ class OpenParts:
         for part in tuple(self._attached):
             self._detach(part)
         self._loras = [(read[path], weight, expert) for path, weight, expert in loras]
+
+    def see_through(self, path: Path) -> None:
+        """Previews of the next job are seen through a tiny autoencoder's file. Raises RequestRefused for a bad one."""
+        self.eye = TinyEye(path, self.vae.channels, self.device, self.dtype, self._moments)
+
+    def _moments(self) -> Moments:
+        config: Any = self._skeleton("vae").config
+        return config.latents_mean, config.latents_std
 
     @contextmanager
     def transformer(self, expert: Expert = "high") -> Iterator[nn.Module]:

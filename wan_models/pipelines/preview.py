@@ -1,4 +1,5 @@
-"""A cheap look at latents: each pixel is a weighted sum of one latent point's channels. No network, no weights.
+"""A cheap look at latents: each pixel is a weighted sum of one latent point's channels. No network, no weights. Where
+the file of a tiny autoencoder is here, ``tiny_vae`` looks instead.
 
 Source of the factors and biases: the numbers of ComfyUI's ``latent_rgb_factors`` for Wan 2.1 and Wan 2.2
 (``comfy/latent_formats.py``), fitted there to normalised latents and RGB in [-1, 1].
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from wan_models.events import Preview
 
+from .contracts import Eye
 from .decode import STRIDE
 
 INTERVAL_S = 0.5
@@ -64,7 +66,8 @@ class Previews:
 
     ``first``: index of the clip's frame that the latents begin with; ``skip``: latent frames in front that are no part
     of the clip (Animate's reference); ``last``: the clip's last index, for latents that are padded; ``count``: how many
-    latent frames behind those skipped are looked at, None = all.
+    latent frames behind those skipped are looked at, None = all. ``eye``: what looks
+    better than ``look``, while it does.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Previews:
         skip: int = 0,
         last: int | None = None,
         count: int | None = None,
+        eye: Eye | None = None,
         interval_s: float = INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +86,7 @@ class Previews:
         self._skip = skip
         self._last = last
         self._count = count
+        self._eye = eye
         self._interval_s = interval_s
         self._clock = clock
         self._next = -float("inf")
@@ -97,4 +102,5 @@ class Previews:
         index = self._first + (1 + STRIDE * (middle - 1) if middle else 0)
         if self._last is not None:
             index = min(index, self._last)
-        return Preview(index, look(estimate[0, :, self._skip + middle]))
+        picture = self._eye(estimate[:, :, self._skip :], middle) if self._eye else None
+        return Preview(index, look(estimate[0, :, self._skip + middle]) if picture is None else picture)

@@ -176,7 +176,7 @@ def _denoised(job: _Job, clip: Clip, told: _Told) -> Denoising:
     yield StageStarted(f"denoise{job.name(clip)}", job.settings.steps)
     # Previews count a first latent frame of one frame; here all have four.
     last, count = clip.first + clip.fresh - 1, -(-(clip.skip + clip.fresh) // STRIDE)
-    previews = Previews(first=clip.first - clip.skip + STRIDE, last=last, count=count)
+    previews = Previews(first=clip.first - clip.skip + STRIDE, last=last, count=count, eye=job.parts.eye)
     return (
         yield from denoise(
             job.parts,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .found import Found, ModelMissing
 from .lora_store import find_lora, lora_files
+from .previewers import find_previewer
 from .search import find, installed
 
-__all__ = ["Found", "ModelMissing", "find", "find_lora", "installed", "lora_files"]
+__all__ = ["Found", "ModelMissing", "find", "find_lora", "find_previewer", "installed", "lora_files"]

@@ -1,4 +1,6 @@
-"""What ``wanstage models pull`` can fetch: the models of the registry, LoRAs that presets name, a tokenizer."""
+"""What ``wanstage models pull`` can fetch: models of the registry, LoRAs that presets name, a tokenizer, and tiny
+autoencoders for previews.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,26 @@ LORAS: tuple[KnownLora, ...] = (
 
 
 @dataclass(frozen=True)
+class Previewer:
+    """A tiny autoencoder that previews can be seen through. ``channels`` of the latents; ``stem`` of its file."""
+
+    name: str
+    title: str
+    channels: int
+    stem: str
+    repo: str = "lightx2v/Autoencoders"
+    nbytes: int = 22_700_000
+    licence: str = "MIT"
+
+
+PREVIEWERS = (
+    Previewer("taew2.1", "Sharper previews of all models but the 5B", 16, "taew2_1"),
+    Previewer("taew2.2", "Sharper previews of the 5B", 48, "taew2_2"),
+)
+"""By Ollin Boer Bohan (github.com/madebyollin/taehv); LightX2V's repository has his files beside its own."""
+
+
+@dataclass(frozen=True)
 class Item:
     """Something to pull: a name, a repository, and which of its files. ``original``: the official code's layout."""
 
@@ -69,6 +91,7 @@ class Item:
     licence: str
     row: ModelRow | None = None
     lora: KnownLora | None = None
+    previewer: Previewer | None = None
     original: bool = False
 
     @property
@@ -78,8 +101,14 @@ class Item:
 
     @property
     def kind(self) -> str:
-        """``model``, ``lora`` or ``tokenizer``."""
-        return "model" if self.row else "lora" if self.lora else "tokenizer"
+        """``model``, ``lora``, ``previewer`` or ``tokenizer``."""
+        return "model" if self.row else "lora" if self.lora else "previewer" if self.previewer else "tokenizer"
+
+    @property
+    def nbytes(self) -> int:
+        """About how much it is to download; 0 for a model, see ``inventory.expected_bytes``."""
+        file = self.lora or self.previewer
+        return 0 if self.row else file.nbytes if file else 20_000_000
 
     def wanted(self, paths: Sequence[str]) -> list[str]:
         """The files to fetch of a repository's: no duplicate formats or precisions, no pictures.
@@ -88,14 +117,19 @@ class Item:
         """
         if self.row:
             return _original_files(self.row, paths) if self.original else _model_files(self.row, paths)
-        if self.lora:
+        first = "tokenizer/"
+        if self.previewer:
+            first = f"{self.previewer.stem}.safetensors"
+            wanted = [path for path in paths if path == first]
+        elif self.lora:
+            first = self.lora.paths[0]
             there = [path for path in self.lora.paths if path in paths]
             config = there[0].rpartition("/")[0] + "/adapter_config.json" if there else ""
             wanted = [*there[:1], *([config] if config in paths else [])]
         else:
             wanted = _in_folder(paths, "tokenizer")
         if not wanted:
-            raise _moved(self.repo, self.lora.paths[0] if self.lora else "tokenizer/")
+            raise _moved(self.repo, first)
         return wanted
 
 
@@ -171,6 +205,7 @@ def items() -> tuple[Item, ...]:
         *(_model(row) for row in MODELS),
         *(Item(lora.name, f"LoRA for {', '.join(lora.models)}", lora.repo, lora.licence, lora=lora) for lora in LORAS),
         Item(TOKENIZER, "Tokenizer of the text encoder", tokens.repo, tokens.licence),
+        *(Item(tiny.name, tiny.title, tiny.repo, tiny.licence, previewer=tiny) for tiny in PREVIEWERS),
     )
 
 

@@ -41,7 +41,7 @@ def entry(item: Item, options: Options) -> Entry:
             folder, nbytes = str(path), path.stat().st_size if path.is_file() else 0
     except ModelMissing as missing:
         problem = str(missing)
-    expected = expected_bytes(item.row) if item.row else item.lora.nbytes if item.lora else 20_000_000
+    expected = expected_bytes(item.row) if item.row else item.nbytes
     return Entry(item.name, item.title, item.kind, item.repo, item.licence, layout, folder, nbytes, expected, problem)
 
 

@@ -18,6 +18,7 @@ from .headers import BadFile, read_header
 from .hubs import Hub, Listing, RemoteFile, here, room
 from .lora_store import find_lora
 from .places import hub_cache, offline
+from .previewers import find_previewer
 from .receipts import Receipt
 from .search import find
 from .transfer import fetch, part_of, wrong_sum
@@ -116,17 +117,25 @@ class Check:
 
 
 def where(item: Item, options: Options) -> Path:
-    """The folder (a LoRA's: the file) that jobs would use. Raises ModelMissing."""
+    """The folder (a LoRA's, a tiny autoencoder's: the file) that jobs would use. Raises ModelMissing."""
     if item.row:
         return find(item.row, options).root
     if item.lora:
         return find_lora(item.name, options)
+    if item.previewer:
+        tiny = find_previewer(item.previewer.channels, options)
+        if tiny is None:
+            raise ModelMissing(_not_here(item))
+        return tiny
     note = receipts.receipt(item.key)
     there = [Path(str(entry.get("seen", ""))) for entry in note.files.values()] if note else []
     if not there or not all(path.is_file() for path in there):
-        problem = f"{item.name} is not here: run 'wanstage models pull {item.name}'"
-        raise ModelMissing(problem)
+        raise ModelMissing(_not_here(item))
     return there[0].parent
+
+
+def _not_here(item: Item) -> str:
+    return f"{item.name} is not here: run 'wanstage models pull {item.name}'"
 
 
 def verify(item: Item, options: Options, watcher: Watcher) -> Iterator[Check]:

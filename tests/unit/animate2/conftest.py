@@ -67,6 +67,7 @@ class TinyParts:
     networks: Networks
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
+    eye: None = None
     plan: Plan = field(default_factory=Plan)
     seen: list[Tensor] = field(default_factory=list)
 

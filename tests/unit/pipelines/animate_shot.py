@@ -130,7 +130,7 @@ def sampling(steps: int = 2, guidance: float = 1.0, sigmas: Any = "official") ->
 class TinyParts:
     """contracts.Parts of the tiny Animate checkpoint in float32: text and CLIP give random numbers of their input."""
 
-    device, dtype = CPU, torch.float32
+    device, dtype, eye = CPU, torch.float32, None
 
     def __init__(self, row: ModelRow = ROW, *, quick: bool = False) -> None:
         """``quick``: a VAE that is no more than the strides and the channels."""

@@ -103,7 +103,7 @@ class TinyParts:
     The VAE is a stand-in of the released strides, unless a real one is asked for: that takes a second a clip.
     """
 
-    device, dtype = CPU, torch.float32
+    device, dtype, eye = CPU, torch.float32, None
 
     def __init__(self, segment: int = ROW.segment, *, real_vae: bool = False) -> None:
         self.row = replace(ROW, segment=segment)

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 class Parts:
     """Two networks that say how often they worked; the row, the VAE and the encoders are not needed here."""
 
-    device = CPU
+    device, eye = CPU, None
 
     def __init__(self) -> None:
         self.experts: list[str] = []
