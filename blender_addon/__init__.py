@@ -23,8 +23,13 @@ MODULES = (
     "operators.room",
     "operators.takes",
     "operators.view",
+    "operators.choose",
+    "operators.compare",
+    "operators.deliver",
+    "thumbnails",
     "faces",
     "panels",
+    "takes_panel",
     "plane_panel",
     "handlers",
 )

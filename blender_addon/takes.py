@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import behind, framefiles, playback, preferences, soundtrack
+from . import behind, compare, cut, framefiles, playback, preferences, soundtrack, state
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -107,6 +107,7 @@ def scene_fps(scene: bpy.types.Scene) -> float:
 
 def solo(scene: bpy.types.Scene, job_id: str) -> None:
     """Show this take's plane and hide the others of the scene; it alone is heard, if it has a sound."""
+    compare.stop()
     for take in scene.wanstage.takes:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
@@ -181,6 +182,9 @@ def move_beside_file(target_blend: Path) -> int:
             playback.point_at(plane, framefiles.path_of(target, 0))
         behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
+        cut.point_at(scene, take.job_id, target)
+        if Path(scene.wanstage.first_image).parent == source:
+            scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
         moved += 1
     return moved
 
@@ -189,8 +193,11 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     """The row, its plane and its files."""
     rows = scene.wanstage.takes
     index = next(i for i, take in enumerate(rows) if take.job_id == job_id)
+    framefiles.remove(folder(rows[index]))  # first: when the disk refuses, the take stays whole
+    state.now.removed.add(job_id)
+    compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
-    framefiles.remove(folder(rows[index]))
+    cut.remove(scene, job_id)
     behind.take_away(job_id)
     playback.remove_plane(job_id)
     rows.remove(index)
