@@ -38,6 +38,7 @@ SPACES = {
     "AgX": "AgX Base sRGB",
     "Khronos PBR Neutral": "Khronos PBR Neutral sRGB",
 }
+seen: dict[str, tuple[Any, ...]] = {}  # scene -> ``key`` that all its planes were dressed for
 _PALER = {
     "Filmic": "Filmic shows the purest colours of takes a little paler than they were made",
     "Filmic Log": "Filmic Log shows the purest colours of takes paler than they were made",

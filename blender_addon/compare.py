@@ -62,6 +62,7 @@ def forget(scene: bpy.types.Scene, job_id: str) -> None:
 def _build(tree: bpy.types.NodeTree, other: bpy.types.NodeTree) -> None:
     picture, theirs = tree.nodes[playback.NODE], other.nodes[playback.NODE]
     fed = [link.to_socket for link in picture.outputs["Color"].links]
+    shown = tree.nodes.active  # what Solid shading draws
     second = _node(tree, "ShaderNodeTexImage", SECOND, (-320, -300))
     second.extension, second.image = picture.extension, theirs.image
     second.interpolation = theirs.interpolation
@@ -84,7 +85,7 @@ def _build(tree: bpy.types.NodeTree, other: bpy.types.NodeTree) -> None:
     links.new(mix.outputs[RESULT], gain.inputs[0])
     for socket in fed:
         links.new(gain.outputs[0], socket)
-    tree.nodes.active = picture
+    tree.nodes.active = shown
 
 
 def _node(tree: bpy.types.NodeTree, kind: str, name: str, place: tuple[float, float]) -> Any:

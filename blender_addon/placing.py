@@ -8,8 +8,6 @@ import bpy
 
 from . import behind, colors, framefiles, playback, takes
 
-_seen: dict[str, tuple[Any, ...]] = {}  # scene -> ``colors.key`` that its planes were dressed for
-
 
 def changed(take: Any, _context: Any = None) -> None:
     """Offset, outside or background were set: into the plane's drivers."""
@@ -37,14 +35,14 @@ def show(take: Any, plane: bpy.types.Object) -> None:
 def watch(scene: bpy.types.Scene) -> None:
     """After any edit: when the view or the engine of a scene has changed, its planes read their pictures anew."""
     key = colors.key(scene)
-    if _seen.get(scene.name) != key:
-        _seen[scene.name] = key
+    if colors.seen.get(scene.name) != key:
         sync(scene)
+        colors.seen[scene.name] = key
 
 
 def load_post() -> None:
     """Another file: its planes are looked at anew."""
-    _seen.clear()
+    colors.seen.clear()
     for scene in bpy.data.scenes:
         watch(scene)
 

@@ -233,6 +233,8 @@ def dress(plane: bpy.types.Object) -> None:
     for each, space in ((node, colors.view_space(scene)), (solid, colors.SRGB)):
         if each is not None and each.image is not None and each.image.source == "SEQUENCE":
             colors.set_space(each.image, space)
+    if colors.seen.get(scene.name) != colors.key(scene):
+        colors.seen.pop(scene.name, None)  # other planes are behind: the next edit brings them along
     active = solid if solid is not None and colors.needs_solid(scene) else node
     if tree.nodes.active != active:
         tree.nodes.active = active

@@ -26,6 +26,7 @@ def two(shot: Any) -> Any:
     shot.cycles.samples, shot.cycles.use_denoising, shot.cycles.pixel_filter_type = 1, False, "BOX"
     shot.render.resolution_x, shot.render.resolution_y = 128, 64
     shot.view_settings.view_transform = "Standard"
+    bpy.context.view_layer.update()  # the planes follow the view
     return shot
 
 
