@@ -26,11 +26,16 @@ MODULES = (
     "operators.takes",
     "operators.timeline",
     "operators.view",
+    "operators.choose",
+    "operators.compare",
+    "operators.deliver",
+    "thumbnails",
     "faces",
     "panels",
-    "plane_panel",
     "preflight_panel",
     "timeline_panel",
+    "takes_panel",
+    "plane_panel",
     "handlers",
 )
 

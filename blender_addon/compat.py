@@ -72,6 +72,12 @@ class StripTimes:
     trim: float
 
 
+def image_media(settings: Any, kind: str = "IMAGE") -> None:
+    """What an output is, before its format can be set: Blender 5.0 and later."""
+    if hasattr(settings, "media_type"):
+        settings.media_type = kind
+
+
 def strip_times(strip: Any) -> StripTimes:
     """Blender 5.2 renamed them all, and warns of the old names."""
     if hasattr(strip, "content_start"):

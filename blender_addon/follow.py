@@ -212,7 +212,7 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
         return
     scene, take = found
     take.state, take.problem, take.stage, take.eta = final, sentence, "", -1.0
-    take.frames_done = run.received
+    take.frames_done, take.choice.seconds = run.received, run.done_s
     values = takes.meta(take)
     values.update(state=final, frames=run.received, notes={str(k + 1): v for k, v in run.notes.items()},
                   timings={**getattr(run.update, "timings", {}), "first_frame": round(run.first_frame_s, 3),

@@ -114,15 +114,29 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
         logger.warning("take.json cannot be written to %s: %s", folder, error.strerror)  # the .blend has it too
 
 
+def files(folder: Path) -> list[Path]:
+    """A take's own files; what else lies in its folder is somebody else's."""
+    found = [file for file in folder.glob("frame_*.png") if re.fullmatch(r"frame_\d{4,}\.png", file.name)]
+    return found + [folder / name for name in ("take.json", SOUND) if (folder / name).is_file()]
+
+
+def size(folder: Path) -> int:
+    """Bytes that ``remove`` gives back."""
+    return sum(file.stat().st_size for file in files(folder))
+
+
 def remove(folder: Path) -> None:
-    """Delete a take's files, and the folder if nothing else is in it."""
-    for file in folder.glob("frame_*.png"):
-        if re.fullmatch(r"frame_\d{4,}\.png", file.name):
+    """Delete a take's files, and the folder if nothing else is in it. Raises UserProblem when the disk refuses."""
+    try:
+        for file in files(folder):
             file.unlink(missing_ok=True)
-    for name in ("take.json", SOUND):
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        problem = (
+            f"The frames in {folder} cannot be deleted ({error.strerror}): make the folder writable, then try again"
+        )
+        raise UserProblem(problem) from error
 
 
 def move(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ Nothing half-made is left: the take appears only when its pack is complete and i
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import logging
 import time
 from collections.abc import Generator
@@ -15,7 +16,20 @@ from typing import Any
 import bpy
 import msgspec
 
-from . import capture, catalog, preferences, preflight, pump, shots, state, takes, talking, wire
+from . import (
+    capture,
+    catalog,
+    madefrom,
+    preferences,
+    preflight,
+    pump,
+    shots,
+    state,
+    take_settings,
+    takes,
+    talking,
+    wire,
+)
 from .problems import UserProblem
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
@@ -44,7 +58,7 @@ class Told:
 
     people: dict[int, Any] = field(default_factory=dict)
     sound: Any = None  # protocol SoundRef
-    person: Any = None  # protocol ImageRef
+    person: Any = None  # protocol ImageRef; the first picture of tasks that begin from one
     source: dict[str, str] = field(default_factory=dict)
 
 
@@ -177,13 +191,18 @@ def generate(scene: bpy.types.Scene, wish: Wish) -> Steps:
     before = state.now.packs.get(scene.name)
     cached = yield from drive_pack(scene, force=wish.force, task=task)
     spec = spec_of(scene, wish, cached, extra)
-    return submit(scene, wish, spec, cached, extra.source, captured=cached is not before)
+    span = madefrom.span_of(scene, task, shots.camera(scene).name, spec.frames, spec.fps)
+    made_from = madefrom.kept(span, (yield from madefrom.signature(scene, span)))
+    extra_meta = {"made_from": made_from, **({"sound": extra.source} if extra.source else {})}
+    return submit(scene, wish, spec, cached, extra_meta, captured=cached is not before)
 
 
 def told(scene: bpy.types.Scene, task: str) -> Told:
     """The files that a task needs, as assets. Only for shots without problems. Raises UserProblem."""
     if task in preflight.WITH_PEOPLE:
         return Told(references(scene))
+    if task in shots.STILLS and scene.wanstage.first_image:
+        return Told(person=_picture(bpy.path.abspath(scene.wanstage.first_image)))
     if task != talking.TASK:
         return Told()
     sound, source = sound_of(scene)
@@ -218,6 +237,17 @@ def person_of(scene: bpy.types.Scene) -> Any:
         raise UserProblem(str(problem)) from problem
     except (wire.errors.WanstageError, OSError) as problem:
         raise UserProblem(_not_kept("picture of the person", problem)) from problem
+
+
+def _picture(path: str) -> Any:
+    """The picture that a clip begins with. Raises UserProblem."""
+    try:
+        return capture.load_reference(path, assets()).image
+    except capture.CaptureProblem as problem:
+        sentence = str(problem).replace("reference picture", "first image", 1)
+        raise UserProblem(sentence) from problem
+    except (wire.errors.WanstageError, OSError) as problem:
+        raise UserProblem(_not_kept("first image of the shot", problem)) from problem
 
 
 def references(scene: bpy.types.Scene) -> dict[int, Any]:
@@ -264,6 +294,8 @@ def spec_of(scene: bpy.types.Scene, wish: Wish, cached: state.CachedPack, extra:
         said |= _talking(shot, pack, extra)
     elif not said:
         said = {"image": pack.look if wish.task in shots.STILLS else None, "last_image": cached.last}
+    if extra.person is not None and wish.task in shots.STILLS:
+        said["image"] = extra.person
     if shot.engine == "wan":
         said |= _wan_settings(shot, wish.task, model)
     return specs.JobSpec(
@@ -306,7 +338,7 @@ def submit(
     wish: Wish,
     spec: Any,
     cached: state.CachedPack,
-    source: dict[str, str],
+    extra_meta: dict[str, Any],
     *,
     captured: bool,
 ) -> str:
@@ -325,8 +357,10 @@ def submit(
         {"task": wish.task, "engine": spec.engine, "model": spec.model, "seed": spec.seed, "prompt": spec.prompt,
          "size": [spec.width, spec.height], "frames": spec.frames, "fps": spec.fps, "pack_key": cached.key,
          "capture_s": round(cached.seconds, 3), "capture_warnings": list(cached.warnings),
-         **({"sound": source} if source else {})},
+         "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+         "settings": take_settings.snapshot(scene), **extra_meta},
     )  # fmt: skip
+    take.choice.model = spec.model
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import findings, follow, generation, placing, playback, pump, state, takes
+from . import choices, findings, follow, generation, placing, playback, pump, state, takes, watch
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ def wanstage_load_post(*_args: Any) -> None:
     now.capture = None
     now.revision += 1
     placing.load_post()
+    now.removed.clear()
+    watch.stop()
+    watch.edited()
     if now.client is not None:
         attach_unfinished()
         pump.start_timer()
@@ -96,6 +99,8 @@ def wanstage_undo_post(*_args: Any) -> None:
     state.now.revision += 1
     for run in state.now.runs.values():
         follow.restore_row(run)
+    choices.after_undo()
+    watch.edited()
 
 
 @persistent
@@ -113,6 +118,7 @@ def wanstage_depsgraph_update_post(scene: bpy.types.Scene, depsgraph: bpy.types.
         if isinstance(update.id, _UNSEEN) or _is_ours(update.id) or _is_shallow(update):
             continue
         state.now.revision += 1
+        watch.edited()
         break
     if not state.now.paused:  # last: what it writes would change the list of updates
         placing.watch(scene)
@@ -160,4 +166,5 @@ def unregister() -> None:
     """Handlers, timer and client."""
     purge()
     pump.stop_timer()
+    watch.stop()
     state.reset()

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, compat, faces, preflight, shots, soundtrack, state, takes, talking
+from . import catalog, compat, faces, preflight, shots, state, talking
 from .operators import presets
 
 STATUS = {
@@ -19,7 +19,6 @@ STATUS = {
     "connected": ("Connected", "LINKED"),
     "lost": ("Not connected", "ERROR"),
 }
-TAKE_ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
 CHAR_PX, FRAME_PX = 6.6, 62.0  # of Blender's own font at scale 1: a letter on average; icon, margins and tabs
 LEAST_CHARS = 18
 
@@ -319,52 +318,8 @@ def _part(step: int, steps: int) -> float:
     return min(max(step / steps, 0.0), 1.0) if steps else 0.0
 
 
-class WANSTAGE_UL_takes(bpy.types.UIList):
-    """One row a take."""
-
-    def draw_item(
-        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
-    ) -> None:
-        row = layout.split(factor=0.55, align=True)
-        row.prop(item, "name", text="", emboss=False, icon=TAKE_ICONS.get(item.state, "SORTTIME"))
-        count = "" if item.frames_done == item.frames else f" {item.frames_done}/{item.frames}"
-        row.label(text=f"{item.task}{count}")
-
-
-class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
-    """What was made."""
-
-    bl_label = "Takes"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout, shot = self.layout, context.scene.wanstage
-        layout.template_list("WANSTAGE_UL_takes", "", shot, "takes", shot, "take_index", rows=3)
-        if not 0 <= shot.take_index < len(shot.takes):
-            return
-        take = shot.takes[shot.take_index]
-        if take.problem:
-            sentence(layout, take.problem)
-        row = layout.row(align=True)
-        row.operator("wanstage.show_take", icon="HIDE_OFF").job_id = take.job_id
-        row.operator("wanstage.retry", text="", icon="FILE_REFRESH").job_id = take.job_id
-        row.operator("wanstage.remove_take", text="", icon="TRASH").job_id = take.job_id
-        layout.operator("wanstage.attach", icon="LINKED")
-        if take.task == talking.TASK:
-            _take_sound(layout, context.scene, take)
-
-
-def _take_sound(layout: Any, scene: bpy.types.Scene, take: Any) -> None:
-    """A take that has a sound: into the sequencer, and Blender's own setting that keeps the pictures with it."""
-    if take.state in takes.ENDED and soundtrack.find(scene, take.job_id) is None:
-        layout.operator("wanstage.add_sound", icon="SOUND").job_id = take.job_id
-    if scene.sync_mode != "AUDIO_SYNC":
-        layout.use_property_split, layout.use_property_decorate = True, False
-        layout.prop(scene, "sync_mode", text="Playback")
-
-
 register, unregister = bpy.utils.register_classes_factory(
     (
-        WANSTAGE_UL_takes,
         WANSTAGE_UL_loras,
         WANSTAGE_PT_connection,
         WANSTAGE_PT_shot,
@@ -374,6 +329,5 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_PT_animate,
         WANSTAGE_PT_loras,
         WANSTAGE_PT_more,
-        WANSTAGE_PT_takes,
     )
 )

@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, compat, placing, talking
+from . import catalog, choices, compat, placing, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -95,6 +95,14 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     )
     sound_added: BoolProperty(name="Sound Added", description="Its sound was put into the sequencer")
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
+    seen: BoolProperty(
+        name="Show",
+        get=choices.is_seen,
+        set=choices.set_seen,
+        options={"SKIP_SAVE"},
+        description="Whether the take's plane is visible; showing one hides the others",
+    )
+    choice: PointerProperty(type=take_properties.WANSTAGE_PG_choice)
 
 
 class WANSTAGE_PG_lora(bpy.types.PropertyGroup):
@@ -335,8 +343,16 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     occlusion: BoolProperty(
         name="Occlusion Tests", default=True, description="Find out which joints are hidden behind something"
     )
+    first_image: StringProperty(
+        name="First Image",
+        subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
+        description="The picture that the clip begins with, such as the last frame of the shot before; empty: the "
+        "first frame with materials, as the camera sees it",
+    )
     takes: CollectionProperty(type=WANSTAGE_PG_take)
     take_index: IntProperty(name="Take")
+    compare: PointerProperty(type=take_properties.WANSTAGE_PG_compare)
 
 
 class WANSTAGE_PG_character(bpy.types.PropertyGroup):
@@ -386,7 +402,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot, WANSTAGE_PG_character)
+CLASSES = (*take_properties.CLASSES, WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot, WANSTAGE_PG_character)
 _register, _unregister = bpy.utils.register_classes_factory(CLASSES)
 
 

@@ -76,7 +76,8 @@ def stills(shot: Any, task: str) -> frozenset[str]:
     """The pictures that a task without samples needs."""
     if task == TALKING:
         return frozenset({"first"}) if shot.person == "camera" else frozenset()
-    return STILLS.get(task, frozenset())
+    found = STILLS.get(task, frozenset())
+    return found - {"first"} if shot.first_image and "last" not in found else found
 
 
 def sampled_parts(shot: Any, task: str) -> frozenset[str]:

@@ -41,7 +41,7 @@ def add(scene: bpy.types.Scene, take: Any, path: Path) -> Any:
         seconds = open_sound(path, path.name).seconds
         first = round(take.frame_start)
         last = first + math.ceil(seconds * capture_sound.scene_rate(scene))
-        channel = _free_channel(scene, first, last)
+        channel = free_channel(scene, first, last)
         strip = compat.strip_collection(scene).new_sound(take.name, str(path), channel, first)
     except (RuntimeError, CaptureProblem) as problem:
         logger.warning("the sound of %s is not added to the sequencer: %s", take.name, problem)
@@ -53,7 +53,7 @@ def add(scene: bpy.types.Scene, take: Any, path: Path) -> Any:
     return strip
 
 
-def _free_channel(scene: bpy.types.Scene, first: int, last: int) -> int:
+def free_channel(scene: bpy.types.Scene, first: int, last: int) -> int:
     """The lowest above all that lies at these frames, so that the shot's own strips stay where they are."""
     taken = [0]
     for each in compat.strip_collection(scene):

@@ -79,6 +79,7 @@ class State:
     packs: dict[str, CachedPack] = field(default_factory=dict)  # scene name -> the last pack
     revision: int = 0  # counts edits of the scene's data, see handlers.py
     longest_tick_s: float = 0.0
+    removed: set[str] = field(default_factory=set)  # jobs whose files were deleted: undo brings back the row alone
 
     @property
     def connected(self) -> bool:

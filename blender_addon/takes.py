@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import behind, framefiles, playback, preferences, sequence, soundtrack
+from . import behind, compare, cut, framefiles, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -107,6 +107,7 @@ def scene_fps(scene: bpy.types.Scene) -> float:
 
 def solo(scene: bpy.types.Scene, job_id: str) -> None:
     """Show this take's plane and hide the others of the scene; it alone is heard, if it has a sound."""
+    compare.stop()
     chosen = next((take.shot for take in scene.wanstage.takes if take.job_id == job_id), "")
     for take in scene.wanstage.takes:
         if take.shot != chosen:  # each shot of the timeline shows a take of its own
@@ -192,6 +193,9 @@ def move_beside_file(target_blend: Path) -> int:
         sequence.point_at(scene, take.job_id, target)
         behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
+        cut.point_at(scene, take.job_id, target)
+        if Path(scene.wanstage.first_image).parent == source:
+            scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
         moved += 1
     return moved
 
@@ -200,10 +204,13 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     """The row, its plane and its files."""
     rows = scene.wanstage.takes
     index = next(i for i, take in enumerate(rows) if take.job_id == job_id)
+    framefiles.remove(folder(rows[index]))  # first: when the disk refuses, the take stays whole
+    state.now.removed.add(job_id)
+    compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
     sequence.remove(scene, job_id)
-    framefiles.remove(folder(rows[index]))
     behind.take_away(job_id)
+    cut.remove(scene, job_id)
     playback.remove_plane(job_id)
     rows.remove(index)
     scene.wanstage.take_index = min(index, len(rows) - 1) if len(rows) else 0

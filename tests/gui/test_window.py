@@ -53,21 +53,24 @@ def modules() -> Path:
 class Window:
     """Xvfb with Blender in it; ``seen`` is what tests/gui/scene.py wrote last."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, environment: dict[str, str], script: str = "scene.py", size: tuple[int, int] = SIZE
+    ) -> None:
         self.folder = folder
+        self.size = size
         self.state = folder / "state.json"
         self.blend = folder / "shot.blend"
         read, write = os.pipe()
-        screen = f"{SIZE[0]}x{SIZE[1]}x24"
+        screen = f"{size[0]}x{size[1]}x24"
         command = ["Xvfb", "-displayfd", str(write), "-screen", "0", screen, "-nolisten", "tcp"]
         self.server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
         os.close(write)
         with os.fdopen(read) as pipe:
             self.environment = {**environment, "DISPLAY": f":{pipe.readline().strip()}"}
         self.environment.update(WANSTAGE_GUI_STATE=str(self.state), WANSTAGE_GUI_BLEND=str(self.blend))
-        script = Path(__file__).with_name(environment.get("WANSTAGE_GUI_SCENE", "scene.py"))
         command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0",
-                   str(SIZE[0]), str(SIZE[1]), "-noaudio", "--addons", "wanstage", "--python", str(script)]  # fmt: skip
+                   str(size[0]), str(size[1]), "-noaudio", "--addons", "wanstage",
+                   "--python", str(Path(__file__).with_name(script))]  # fmt: skip
         with (folder / "blender.log").open("wb") as log:
             self.blender = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
@@ -114,7 +117,7 @@ class Window:
     def shoot(self, path: Path) -> Path:
         """A picture of the screen."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        grab = ["-f", "x11grab", "-draw_mouse", "0", "-video_size", f"{SIZE[0]}x{SIZE[1]}"]
+        grab = ["-f", "x11grab", "-draw_mouse", "0", "-video_size", f"{self.size[0]}x{self.size[1]}"]
         command = ["ffmpeg", "-loglevel", "error", "-y", *grab, "-i", self.environment["DISPLAY"]]
         command += ["-frames:v", "1", str(path)]
         subprocess.run(command, check=True)
@@ -141,9 +144,8 @@ def backend(tmp_path: Path) -> Iterator[Path]:
     process.stdout.close()
 
 
-@pytest.fixture
-def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
-    """Blender with the classic zip installed as its users would have it."""
+def install(tmp_path: Path) -> Path:
+    """The classic zip installed as its users would have it; the folder of Blender's user scripts."""
     built = tmp_path / "dist"
     command = [sys.executable, str(ROOT / "packaging" / "build_extension.py"), "--host-only", "--out", str(built)]
     cache = ROOT / "dist" / "wheels"
@@ -153,9 +155,16 @@ def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
     scripts = tmp_path / "scripts"
     with zipfile.ZipFile(next(built.glob("*-classic.zip"))) as zipped:
         zipped.extractall(scripts / "addons")
+    return scripts
+
+
+@pytest.fixture
+def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
+    """Blender with the add-on."""
+    scripts = install(tmp_path)
     environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(scripts), "PYTHONPATH": str(modules()),
                    "WANSTAGE_CONNECTION": str(backend), "WANSTAGE_DATA": str(tmp_path / "data")}  # fmt: skip
-    made = Window(tmp_path, environment)
+    made = Window(tmp_path, environment, environment.get("WANSTAGE_GUI_SCENE", "scene.py"))
     yield made
     if made.state.is_file():  # what pytest shows of a failed test
         made.shoot(tmp_path / "last.png")
