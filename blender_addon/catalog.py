@@ -190,10 +190,10 @@ def choose(shot: Any, engine: str, model: str) -> None:
     shot.fps = info.fps
     width, height = size_of(shot)
     if not rule(engine, model, shot.task).allows_size(width, height) and info.sizes:
-        set_size(shot, min(info.sizes, key=lambda size: _apart(size, (width, height))))
+        set_size(shot, min(info.sizes, key=lambda size: apart(size, (width, height))))
 
 
-def _apart(one: tuple[int, int], other: tuple[int, int]) -> float:
+def apart(one: tuple[int, int], other: tuple[int, int]) -> float:
     """How unlike two sizes are: shape before area."""
     shape = math.log(one[0] / one[1]) - math.log(other[0] / other[1])
     return abs(shape) * 4.0 + abs(math.log(one[0] * one[1] / (other[0] * other[1])))

@@ -121,6 +121,14 @@ def _request_failed(event: Any, _shown: Shown) -> None:
     fail(run, sentence, "lost" if lost else "failed")
 
 
+def _done(event: Any, _shown: Shown) -> None:
+    """A job that was cancelled before it was at the backend: nothing more will be heard of it."""
+    run = state.now.runs.get(event.job_id)
+    if event.request == "cancel" and run is not None and run.update is None and not run.settled:
+        run.settled, run.done_s = True, time.monotonic() - run.submitted
+        _end_row(run, "cancelled", "")
+
+
 _HANDLERS = {
     "Connected": _connected,
     "Disconnected": _disconnected,
@@ -130,6 +138,7 @@ _HANDLERS = {
     "JobChanged": _job_changed,
     "FrameArrived": _frame,
     "PreviewArrived": _preview,
+    "RequestDone": _done,
     "RequestFailed": _request_failed,
 }
 

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import choices, follow, generation, playback, pump, state, takes, watch
+from . import choices, findings, follow, generation, placing, playback, pump, state, takes, watch
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -33,10 +33,12 @@ def wanstage_load_post(*_args: Any) -> None:
     """Another file: its unfinished takes are followed if a backend is connected."""
     now = state.now
     now.packs.clear()
+    findings.forget()
     now.runs.clear()
     now.paused.clear()
     now.capture = None
     now.revision += 1
+    placing.load_post()
     now.removed.clear()
     watch.stop()
     watch.edited()
@@ -74,6 +76,8 @@ def wanstage_save_pre(*args: Any) -> None:
 @persistent
 def wanstage_render_init(*_args: Any) -> None:
     """A render reads scene data from another thread: nothing is written meanwhile."""
+    if _args and isinstance(_args[0], bpy.types.Scene):
+        placing.watch(_args[0])
     state.now.paused.add("render")
 
 
@@ -106,8 +110,8 @@ def wanstage_redo_post(*_args: Any) -> None:
 
 
 @persistent
-def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
-    """Count edits that a capture could see."""
+def wanstage_depsgraph_update_post(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph | None = None) -> None:
+    """Count edits that a capture could see; planes follow the scene's view."""
     if depsgraph is None or state.now.capture is not None:
         return
     for update in depsgraph.updates:
@@ -115,7 +119,9 @@ def wanstage_depsgraph_update_post(_scene: bpy.types.Scene, depsgraph: bpy.types
             continue
         state.now.revision += 1
         watch.edited()
-        return
+        break
+    if not state.now.paused:  # last: what it writes would change the list of updates
+        placing.watch(scene)
 
 
 def _is_ours(item: bpy.types.ID) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import bpy
 
 from . import catalog, compat, faces, preflight, shots, state, talking
+from .operators import presets
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -145,6 +146,7 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         layout = self.layout
         shot = context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
+        presets.draw(layout)
         column = layout.column()
         column.use_property_split = False  # the titles of models are long
         column.prop(shot, "task", text="")
@@ -168,11 +170,6 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")
         _progress(layout, context.scene)
-        if context.scene.view_settings.view_transform != "Standard":
-            name = context.scene.view_settings.view_transform
-            sentence(
-                layout, f"The {name} view transform changes the colours of takes: Standard shows them as made", "INFO"
-            )
 
 
 def _talk(layout: Any, scene: bpy.types.Scene) -> None:

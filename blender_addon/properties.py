@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, choices, compat, take_properties, talking
+from . import catalog, choices, compat, placing, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -63,6 +63,8 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     fps: FloatProperty(name="Frames a Second", default=16.0)
     frame_start: FloatProperty(name="First Frame", description="Scene frame at which the take begins")
     camera: StringProperty(name="Camera")
+    shot: StringProperty(name="Shot", description="The timeline's shot that it is a take of; empty: the scene's")
+    frame_end: IntProperty(name="Last Frame", description="Last scene frame of the timeline's shot")
     frames_done: IntProperty(name="Frames Received")
     frames_dir: StringProperty(name="Frames Folder", description="Relative to the .blend once that is saved")
     stage: StringProperty(name="Stage")
@@ -71,6 +73,26 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     eta: FloatProperty(name="Seconds Left", default=-1.0)
     problem: StringProperty(name="Problem")
     plane: StringProperty(name="Plane")
+    pixel_aspect: FloatProperty(name="Pixel Aspect", default=1.0, description="Of the scene when the take was made")
+    slip: FloatProperty(
+        name="Offset", default=0.0, update=placing.changed, description="Scene frames by which the take begins later"
+    )
+    outside: EnumProperty(
+        name="Outside",
+        items=[
+            ("HOLD", "Hold", "The first frame is held before the take, the last one after it"),
+            ("HIDE", "Hide", "The plane is seen during the take only"),
+        ],
+        default="HOLD",
+        update=placing.changed,
+        description="What the plane shows before and after the take",
+    )
+    background: BoolProperty(
+        name="Camera Background",
+        default=False,
+        update=placing.changed,
+        description="Show the take behind the camera's view instead of on a plane; renders do not have it",
+    )
     sound_added: BoolProperty(name="Sound Added", description="Its sound was put into the sequencer")
     meta: StringProperty(name="Metadata", description="Versioned JSON: spec, hashes, timings and notes")
     seen: BoolProperty(

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import compare, cut, framefiles, playback, preferences, soundtrack, state
+from . import behind, compare, cut, framefiles, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
 
 SCHEMA = 1
@@ -43,6 +43,7 @@ def add(scene: bpy.types.Scene, job_id: str, values: dict[str, Any], meta: dict[
     take.job_id = job_id
     take.state = "submitting"
     take.frames_dir = relative
+    take.pixel_aspect = scene.render.pixel_aspect_x / scene.render.pixel_aspect_y
     for name, value in values.items():
         setattr(take, name, value)
     write_meta(take, {"schema": SCHEMA, "job_id": job_id, **meta})
@@ -107,11 +108,16 @@ def scene_fps(scene: bpy.types.Scene) -> float:
 def solo(scene: bpy.types.Scene, job_id: str) -> None:
     """Show this take's plane and hide the others of the scene; it alone is heard, if it has a sound."""
     compare.stop()
+    chosen = next((take.shot for take in scene.wanstage.takes if take.job_id == job_id), "")
     for take in scene.wanstage.takes:
+        if take.shot != chosen:  # each shot of the timeline shows a take of its own
+            continue
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.set_visible(plane, take.job_id == job_id)
         hear(scene, take, take.job_id == job_id)
+        if take.shot and take.job_id == job_id:
+            sequence.lay(scene, take)
 
 
 def hear(scene: bpy.types.Scene, take: Any, wanted: bool) -> None:
@@ -133,7 +139,7 @@ def add_sound(scene: bpy.types.Scene, take: Any) -> bool:
         return False
     take.sound_added = True
     plane = playback.find_plane(take.job_id)
-    hear(scene, take, plane is None or not plane.hide_viewport)
+    hear(scene, take, plane is None or playback.is_shown(plane))
     return True
 
 
@@ -141,8 +147,11 @@ def place(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> bpy.ty
     """The take's plane; when it is new, the newest take that has one is the one that is seen."""
     is_new = playback.find_plane(take.job_id) is None
     plane = playback.make_plane(scene, take, camera, scene.wanstage.depth)
+    if is_new and take.shot:
+        playback.limit(plane, take.frame_start, take.frame_end)
     if is_new:
-        placed = [item.job_id for item in scene.wanstage.takes if playback.find_plane(item.job_id) is not None]
+        mates = [item.job_id for item in scene.wanstage.takes if item.shot == take.shot]
+        placed = [job_id for job_id in mates if playback.find_plane(job_id) is not None]
         solo(scene, placed[-1])
     return plane
 
@@ -155,7 +164,12 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
     if camera is None or take.frames_done == 0:
         return
     plane = place(scene, take, camera)
-    playback.show_sequence(plane, framefiles.path_of(frames, 0), take, scene_fps(scene))
+    playback.show_sequence(plane, framefiles.path_of(frames, 0), take)
+    if take.shot and playback.is_shown(plane):
+        sequence.lay(scene, take)
+    if take.background:
+        behind.put(scene, take, camera)
+        playback.set_visible(plane, False)
     if scene.wanstage.add_sound and not take.sound_added:  # once: who deletes the strip does not want it
         add_sound(scene, take)
 
@@ -176,6 +190,8 @@ def move_beside_file(target_blend: Path) -> int:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.point_at(plane, framefiles.path_of(target, 0))
+        sequence.point_at(scene, take.job_id, target)
+        behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         cut.point_at(scene, take.job_id, target)
         if Path(scene.wanstage.first_image).parent == source:
@@ -192,6 +208,8 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     state.now.removed.add(job_id)
     compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
+    sequence.remove(scene, job_id)
+    behind.take_away(job_id)
     cut.remove(scene, job_id)
     playback.remove_plane(job_id)
     rows.remove(index)

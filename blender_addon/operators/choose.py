@@ -9,7 +9,7 @@ from bpy.props import BoolProperty, IntProperty, StringProperty
 
 from .. import choices, cut, framefiles, generation, playback, preflight, pump, state, take_settings, takes
 from ..problems import UserProblem
-from .generate import _Stepwise
+from .generate import Stepwise
 from .takes import _OnTake
 
 MIB = 2**20
@@ -206,7 +206,7 @@ def restore(scene: bpy.types.Scene, take: Any) -> list[str]:
     return lost
 
 
-class _Again(_Stepwise):
+class _Again(Stepwise):
     """Generates with the settings of the selected take."""
 
     @classmethod

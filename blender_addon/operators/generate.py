@@ -19,9 +19,10 @@ from ..problems import UserProblem
 STEP_BUDGET_S = 0.05
 
 
-class _Stepwise:
+class Stepwise:
     """Runs ``self._steps(context)``, a generator, at once or from a modal timer."""
 
+    stopped = "Stopped: nothing was captured or sent"
     _running: Any = None
     _timer: Any = None
 
@@ -52,7 +53,7 @@ class _Stepwise:
         if event.type == "ESC":
             self._running.close()
             self._end(context)
-            self.report({"WARNING"}, "Stopped: nothing was captured or sent")
+            self.report({"WARNING"}, self.stopped)
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
@@ -89,11 +90,12 @@ class _Stepwise:
 def _tell(context: bpy.types.Context) -> None:
     now = state.now.capture
     if now is not None:
-        context.workspace.status_text_set(f"Wanstage: {now.stage} {now.step} of {now.steps}, Esc stops")
+        which = f"{state.now.batch}, " if state.now.batch else ""
+        context.workspace.status_text_set(f"Wanstage: {which}{now.stage} {now.step} of {now.steps}, Esc stops")
     playback.redraw()
 
 
-class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
+class WANSTAGE_OT_capture(Stepwise, bpy.types.Operator):
     """Capture what the scene knows about the shot, and write it as a bundle if a file is given"""
 
     bl_idname = "wanstage.capture"
@@ -115,7 +117,7 @@ class WANSTAGE_OT_capture(_Stepwise, bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return _poll(cls, preflight.capture_problems(context.scene))
+        return poll_of(cls, preflight.capture_problems(context.scene))
 
     def _steps(self, context: bpy.types.Context) -> generation.Steps:
         scene = context.scene
@@ -147,7 +149,7 @@ def _write_bundle(path: Path, spec: Any) -> None:
         raise UserProblem(problem) from error
 
 
-class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
+class WANSTAGE_OT_generate(Stepwise, bpy.types.Operator):
     """Capture the shot, send it to the backend and stream the frames onto a plane in front of the camera"""
 
     bl_idname = "wanstage.generate"
@@ -178,7 +180,7 @@ class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
         found += preflight.capture_problems(context.scene)
         if shot.task == talking.TASK:
             found += talking.problems(context.scene)
-        return _poll(cls, found)
+        return poll_of(cls, found)
 
     def _steps(self, context: bpy.types.Context) -> generation.Steps:
         scene = context.scene
@@ -195,7 +197,8 @@ class WANSTAGE_OT_generate(_Stepwise, bpy.types.Operator):
         return {"FINISHED"}
 
 
-def _poll(cls: Any, problems: list[str]) -> bool:
+def poll_of(cls: Any, problems: list[str]) -> bool:
+    """False with the first of the problems as the button's reason, if there is one."""
     if problems:
         cls.poll_message_set(problems[0])
     return not problems

@@ -66,6 +66,11 @@ def show() -> None:
     space.region_3d.view_camera_zoom, space.region_3d.view_camera_offset = 7.0, (0.09, 0.0)
 
 
+def more() -> dict[str, Any]:
+    """What another script of a window adds."""
+    return {}
+
+
 def note() -> float:
     """What the test waits for, every tenth of a second."""
     window = bpy.context.window_manager.windows[0]
@@ -98,6 +103,7 @@ def note() -> float:
         "models": [item[0] for item in catalog.model_items(bpy.context.scene.wanstage)],
         "draw_ms": {name: round(sorted(values)[len(values) // 2], 3) for name, values in draw_ms.items()},
     }
+    seen |= more()
     scratch = TARGET.with_suffix(".part")
     scratch.write_text(json.dumps(seen))
     scratch.replace(TARGET)

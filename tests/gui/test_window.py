@@ -164,7 +164,7 @@ def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
     scripts = install(tmp_path)
     environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(scripts), "PYTHONPATH": str(modules()),
                    "WANSTAGE_CONNECTION": str(backend), "WANSTAGE_DATA": str(tmp_path / "data")}  # fmt: skip
-    made = Window(tmp_path, environment)
+    made = Window(tmp_path, environment, environment.get("WANSTAGE_GUI_SCENE", "scene.py"))
     yield made
     if made.state.is_file():  # what pytest shows of a failed test
         made.shoot(tmp_path / "last.png")
@@ -235,13 +235,13 @@ MODEL = 353
 CONNECT, GENERATE = 45, 482  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
-def open_tab(window: Window, x: float, top: float, height: float) -> None:
+def open_tab(window: Window, x: float, top: float, height: float, panel: str = "connection") -> None:
     """Tabs stand at the right edge from the top; click down until our panels draw."""
     for step in range(30, int(height), 25):
         window.click(x, top + step)
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            if "connection" in window.seen()["drawn"]:
+            if panel in window.seen()["drawn"]:
                 return
             time.sleep(0.1)
     window.shoot(window.folder / "no_tab.png")
