@@ -34,10 +34,10 @@ MODULES = (
     "thumbnails",
     "faces",
     "panels",
-    "takes_panel",
-    "plane_panel",
     "preflight_panel",
     "timeline_panel",
+    "takes_panel",
+    "plane_panel",
     "setup_panel",
     "handlers",
 )

@@ -61,10 +61,11 @@ def submit(scene: bpy.types.Scene, cut: timeline.Cut, *, force: bool = False) ->
 
 
 def chosen(scene: bpy.types.Scene, cut: timeline.Cut) -> str:
-    """The job of the take that a shot shows: the one that is shown, else the newest with frames; may be empty."""
+    """The job of the take that a shot shows: accepted, else shown, else the newest with frames; may be empty."""
     made = [take for take in scene.wanstage.takes if take.shot == cut.name and take.frames_done]
+    accepted = [take for take in made if take.choice.verdict == "accepted"]
     shown = [take for take in made if _is_shown(take.job_id)]
-    return next((take.job_id for take in reversed(shown or made)), "")
+    return next((take.job_id for take in reversed(accepted or shown or made)), "")
 
 
 def _is_shown(job_id: str) -> bool:

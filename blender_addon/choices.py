@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from . import framefiles, playback, state, takes
+from . import framefiles, playback, sequence, state, takes
 
 GONE = "Its frames were deleted, which undo cannot bring back: make it again"
 
@@ -60,13 +60,15 @@ def show(scene: bpy.types.Scene, take: Any) -> None:
         if plane is not None:
             playback.set_visible(plane, each.job_id == take.job_id)
         takes.hear(scene, each, each.job_id == take.job_id)
+    if take.shot:
+        sequence.lay(scene, take)
 
 
 def reject(scene: bpy.types.Scene, take: Any) -> None:
     """Hide it; if it was seen, the accepted take comes instead, else the newest that was not rejected."""
     take.choice.verdict = "rejected"
     plane = playback.find_plane(take.job_id)
-    was_seen = plane is not None and not plane.hide_viewport
+    was_seen = plane is not None and playback.is_shown(plane)
     if plane is not None:
         playback.set_visible(plane, False)
     takes.hear(scene, take, False)
@@ -79,7 +81,7 @@ def reject(scene: bpy.types.Scene, take: Any) -> None:
 def is_seen(take: Any) -> bool:
     """Whether the take's plane is visible."""
     plane = playback.find_plane(take.job_id)
-    return plane is not None and not plane.hide_viewport
+    return plane is not None and playback.is_shown(plane)
 
 
 def set_seen(take: Any, wanted: bool) -> None:

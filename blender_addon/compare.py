@@ -60,6 +60,7 @@ def forget(scene: bpy.types.Scene, job_id: str) -> None:
 
 
 def _build(tree: bpy.types.NodeTree, other: bpy.types.NodeTree) -> None:
+    shown = tree.nodes.active  # what Workbench draws stays what it is
     picture, theirs = tree.nodes[playback.NODE], other.nodes[playback.NODE]
     fed = [link.to_socket for link in picture.outputs["Color"].links]
     shown = tree.nodes.active  # what Solid shading draws
@@ -117,12 +118,16 @@ def _copy_driver(source: bpy.types.NodeTree, node: Any) -> None:
 
 
 def _restore(tree: bpy.types.NodeTree) -> None:
+    shown = tree.nodes.active
+    if shown is None or shown.name in NODES:
+        shown = tree.nodes[playback.NODE]
     fed = [link.to_socket for link in tree.nodes[GAIN].outputs[0].links]
     tree.nodes[SECOND].image_user.driver_remove("frame_offset")
     for name in NODES:
         tree.nodes.remove(tree.nodes[name])
     for socket in fed:
         tree.links.new(tree.nodes[playback.NODE].outputs["Color"], socket)
+    tree.nodes.active = shown
 
 
 def changed(asked: Any, _context: Any = None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from . import batch, compat, panels, state, timeline
+from . import batch, compat, panels, state, takes_panel, timeline
 
 
 class WANSTAGE_UL_timeline(bpy.types.UIList):
@@ -26,7 +26,7 @@ class WANSTAGE_UL_timeline(bpy.types.UIList):
 def _icon_of(scene: bpy.types.Scene, name: str) -> str:
     """Of the shot's newest take."""
     state_of = next((take.state for take in reversed(scene.wanstage.takes) if take.shot == name), "")
-    return panels.TAKE_ICONS.get(state_of, "SORTTIME") if state_of else "CAMERA_DATA"
+    return takes_panel.ICONS.get(state_of, "SORTTIME") if state_of else "CAMERA_DATA"
 
 
 class WANSTAGE_PT_timeline(bpy.types.Panel):

@@ -63,7 +63,7 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     click(COMPARE, lambda seen: "compare" in seen["drawn"], "the comparison's panel")
     window.wish("compare")
     wait_for(lambda: window.seen()["compare"], 10, "the comparison")
-    for _ in range(3):  # materials are compiled
+    for _ in range(12):  # materials are compiled
         window.rest()
     window.shoot(shots / "wipe.png")
     assert window.seen()["draw_ms"] < 2.0

@@ -167,7 +167,7 @@ def window(tmp_path: Path, backend: Path) -> Iterator[Window]:
     scripts = install(tmp_path)
     environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(scripts), "PYTHONPATH": str(modules()),
                    "WANSTAGE_CONNECTION": str(backend), "WANSTAGE_DATA": str(tmp_path / "data")}  # fmt: skip
-    made = Window(tmp_path, environment)
+    made = Window(tmp_path, environment, environment.get("WANSTAGE_GUI_SCENE", "scene.py"))
     yield made
     if made.state.is_file():  # what pytest shows of a failed test
         made.shoot(tmp_path / "last.png")

@@ -20,13 +20,12 @@ RED, BLUE = (200, 40, 40), (40, 40, 200)
 @pytest.fixture
 def two(shot: Any) -> Any:
     """A red take and a blue one; the blue one changes with time."""
+    shot.view_settings.view_transform = "Standard"
     made.finished(shot, "a", pictures=[made.flat(*RED)] * 4)
     made.finished(shot, "b", pictures=[made.flat(40, 40, 200 - 40 * at) for at in range(4)], seed=2)
     shot.render.engine = "CYCLES"
     shot.cycles.samples, shot.cycles.use_denoising, shot.cycles.pixel_filter_type = 1, False, "BOX"
     shot.render.resolution_x, shot.render.resolution_y = 128, 64
-    shot.view_settings.view_transform = "Standard"
-    bpy.context.view_layer.update()  # the planes follow the view
     return shot
 
 
