@@ -90,46 +90,60 @@ class TinyDecoder(nn.Module):
         """Latents (1, z, t, h, w) and which latent frame -> its first frame, RGB (3, H, W) in [0, 1]; of latent frame 0
         the only one that a clip has of it. ``half``: of half the width and height, before the last size is doubled.
         """
-        net, last = self.decoder, 0 if index else -1
-        steps = _Steps(latents[0, :, max(0, index - REACH) : index + 1].transpose(0, 1), index <= REACH)
-        steps.now = functional.relu(net[1](torch.tanh(steps.now / 3) * 3))
+        net = self.decoder
+        window = latents[0, :, max(0, index - REACH) : index + 1].transpose(0, 1)
+        steps = _Steps([functional.relu(net[1](torch.tanh(each / 3) * 3)) for each in window.split(1)], index <= REACH)
         self._remember(steps, _BLOCKS[0])
         steps.keep(REACH - 2)
-        steps.now = net[8](net[7](_doubled(steps.now)))
+        steps.change(lambda step: net[8](net[7](_doubled(step))))
         self._remember(steps, _BLOCKS[1])
         steps.keep(3)
-        grown = net[13](steps.now)
+        grown = [half_step for step in steps.now for half_step in net[13](step).split(1)]
         # Only the steps up to the one that is looked at, and the three before it.
         steps.now = grown[:-1] if index else grown
+        del grown
         steps.keep(4)
-        steps.now = net[14](_doubled(steps.now))
+        steps.change(lambda step: net[14](_doubled(step)))
         self._remember(steps, _BLOCKS[2])
-        point = steps.now[-1:]
-        point = net[20](net[19](point if half else _doubled(point))[last][None])
+        point = steps.now[-1]
+        two = net[19](point if half else _doubled(point))
+        point = net[20](two[:1] if index else two[1:])
         made = functional.pixel_shuffle(net[22](functional.relu(point)), self._patch)
         return made[0].clamp(0.0, 1.0)
 
     def _remember(self, steps: _Steps, blocks: tuple[int, ...]) -> None:
-        """Through blocks with memory, a step at a time: that needs the least memory of the other kind."""
+        """Through blocks with memory."""
         for number in blocks:
-            block, now = self.decoder[number], steps.now
-            made = [block(now[:1], torch.zeros_like(now[:1]))] if steps.whole else []
-            made += [block(now[at : at + 1], now[at - 1 : at]) for at in range(1, len(now))]
-            steps.now = torch.cat(made)
+            block, before = self.decoder[number], torch.zeros_like(steps.now[0]) if steps.whole else None
+
+            def seen(step: Tensor, block: nn.Module = block) -> Tensor:
+                nonlocal before
+                made: Tensor = step if before is None else block(step, before)
+                before = step
+                return made
+
+            steps.change(seen)
+            if not steps.whole:
+                steps.now = steps.now[1:]
 
 
 class _Steps:
-    """Steps in time (n, c, h, w); ``whole``: they begin where the clip does. Else each block with memory takes the
-    first away, whose past is not known.
+    """Steps in time, (1, c, h, w) each, changed one by one: that needs the least memory. ``whole``: they begin where
+    the clip does. Else each block with memory takes the first away, whose past is not known.
     """
 
-    def __init__(self, now: Tensor, whole: bool) -> None:
+    def __init__(self, now: list[Tensor], whole: bool) -> None:
         self.now, self.whole = now, whole
 
     def keep(self, count: int) -> None:
         """The last ``count`` at most."""
         self.whole = self.whole and len(self.now) <= count
         self.now = self.now[-count:]
+
+    def change(self, change: Callable[[Tensor], Tensor]) -> None:
+        """Each, first to last; what one was is not kept."""
+        for place, step in enumerate(self.now):
+            self.now[place] = change(step)
 
 
 def _doubled(steps: Tensor) -> Tensor:

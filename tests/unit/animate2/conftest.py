@@ -20,6 +20,7 @@ from wan_models.events import Event, FramesDecoded
 from wan_models.memory.plan import Plan
 from wan_models.pipelines import animate2
 from wan_models.pipelines.animate2 import OFFICIAL, Rules
+from wan_models.pipelines.contracts import Eye
 from wan_models.pipelines.decode import StreamingVae
 from wan_models.pipelines.encodings import encode_text
 from wan_models.pipelines.settings import resolve
@@ -67,7 +68,7 @@ class TinyParts:
     networks: Networks
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
-    eye: None = None
+    eye: Eye | None = None
     plan: Plan = field(default_factory=Plan)
     seen: list[Tensor] = field(default_factory=list)
 

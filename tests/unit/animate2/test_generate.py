@@ -95,6 +95,15 @@ def test_events_come_in_their_order(parts: Make) -> None:
     assert [event.step for event in events if isinstance(event, StepDone)][:2] == [1, 2]
 
 
+def test_previews_are_seen_through_what_there_is(parts: Make) -> None:
+    made, picture = parts(), np.full((4, 6, 3), 9, np.uint8)
+    made.eye = lambda latents, index: picture
+    events = events_of(made, request_of(BASE, render(5), sampler=SamplerSettings(steps=1), previews=True))
+    previews = [event.image for event in events if isinstance(event, Preview)]
+    assert previews
+    assert all(image is picture for image in previews)
+
+
 def _job(parts: TinyParts, request: Request, stop: Callable[[], bool] = lambda: False) -> tuple[Any, ...]:
     return parts, request, resolve(parts.row, request), stop
 

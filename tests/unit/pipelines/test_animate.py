@@ -180,6 +180,15 @@ def test_previews_are_of_the_segments_own_frames(parts: TinyParts) -> None:
     assert 0 <= indices[0] < 9 <= indices[1] < 12
 
 
+def test_previews_are_seen_through_what_there_is_without_the_reference(
+    parts: TinyParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(parts, "eye", lambda latents, index: seen.append((latents.shape[2], index)))
+    _events(parts, request(shot(5), 5, previews=True))
+    assert seen == [((parts.row.segment - 1) // 4 + 1, (parts.row.segment + 3) // 8)]
+
+
 def test_outside_the_mask_the_plate_keeps_its_bytes(parts: TinyParts) -> None:
     """Masks are widened by 9 pixels; the character's box itself is new."""
     made = _frames(_events(parts, request(shot(10), 10, "replace")))

@@ -262,6 +262,17 @@ def test_a_preview_of_the_last_clip_shows_what_will_be_kept(
     assert [event.index for event in events if isinstance(event, Preview)][-1] == index
 
 
+def test_previews_are_seen_through_what_there_is(
+    parts: TinyParts, sound: Sound, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.full((4, 6, 3), 9, np.uint8)
+    monkeypatch.setattr(parts, "eye", lambda latents, index: picture)
+    events = _events(parts, request(sound, 5, previews=True))
+    previews = [event.image for event in events if isinstance(event, Preview)]
+    assert previews
+    assert all(image is picture for image in previews)
+
+
 def test_poses_change_the_frames_and_are_those_of_their_frame(parts: TinyParts, sound: Sound) -> None:
     still, moving = (_frames(_events(parts, request(sound, 10, pose=each))) for each in (False, True))
     assert not np.array_equal(still, moving)
