@@ -25,7 +25,7 @@ pytestmark = [
 def window(tmp_path: Path) -> Iterator[Window]:
     """Blender with the add-on and four takes; no backend."""
     environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(install(tmp_path)), "PYTHONPATH": str(modules()),
-                   "WANSTAGE_DATA": str(tmp_path / "data")}  # fmt: skip
+                   "WANSTAGE_DATA": str(tmp_path / "data"), "WANSTAGE_BACKEND_PYTHON": sys.executable}  # fmt: skip
     made = Window(tmp_path, environment, "takes_scene.py", SIZE)
     yield made
     if made.state.is_file():
@@ -71,11 +71,11 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     sys.stdout.write(f"drawing {window.seen()['draw_ms']:.2f} ms, check {window.seen()['check_ms']:.1f} ms\n")
 
 
-COMPARE = (60, 1016)
+COMPARE = (60, 1093)
 STAR = 124
-ACCEPT = (179, 556)
+ACCEPT = (179, 633)
 
 
 def row(number: int, across: int) -> tuple[int, int]:
     """A place in a row of the list, from the top left of the sidebar at Debian's Blender 3.4.1."""
-    return across, 560 + 21 * number
+    return across, 637 + 21 * number

@@ -273,9 +273,9 @@ def look_at_models(window: Window, shots: Path) -> None:
 PERSON = ROOT / "examples" / "assets" / "reference_man.png"
 SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
 CUT, WALL = (124, 12, 520, 300), (112, 88, 52)  # px; blue, green, red
-MODEL = 353
-TALK = 581
-CONNECT, GENERATE = 45, 482  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
+MODEL = 404
+TALK = 632
+CONNECT, GENERATE = 45, 533  # from the top of the sidebar, all panels open, at Debian's Blender 3.4.1
 
 
 def open_tab(window: Window, x: float, top: float, height: float, panel: str = "connection") -> None:

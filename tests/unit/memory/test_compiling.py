@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.unit.memory.tiny import WAN
+from tests.unit.memory.tiny import WAN, numbers
 from wan_models import compiling
 from wan_models.engine import RequestRefused
-from wan_models.memory.load import build
+from wan_models.memory.load import build, fill, onto
 from wan_models.pipelines.settings import resolve
 from wan_models.registry import model_row
 from wan_models.requests import Request, SamplerSettings, Task
@@ -70,9 +70,8 @@ def test_what_stands_against_it(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_compiler_that_fails_leaves_the_blocks_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    module: Any = build("WanTransformer3DModel", WAN).to_empty(device="cpu")
-    for parameter in module.parameters():
-        torch.nn.init.normal_(parameter, std=0.02)
+    module: Any = build("WanTransformer3DModel", WAN)
+    fill(module, numbers(module, 1).items(), torch.float32, onto(module, torch.device("cpu")), "tiny")
     latents, words = torch.randn(1, 16, 1, 4, 4), torch.randn(1, 3, WAN["text_dim"])
     with torch.no_grad():
         plain = module(latents, torch.tensor([5.0]), words, return_dict=False)[0]
