@@ -176,7 +176,7 @@ def test_wrong_use_is_one_sentence_and_asks_no_backend(
         (("--sound-start", "1"), "give --sound FILE too"),
         (("--sound", SENTENCE, "--set", "task=t2v"), "the task t2v does not hear"),
         (("--sound", SENTENCE, "--movie"), "give --out DIR, or the movie a name"),
-        ((), "the job is wrong: frames is missing"),
+        ((), "the job has no sound to be as long as: give --sound FILE"),
     ):
         assert main(["submit", str(spec), "--image", str(person), *map(str, told)]) == EXIT_REFUSED
         text = capsys.readouterr().err
