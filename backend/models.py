@@ -110,11 +110,7 @@ class Models:
 def passes(spec: JobSpec) -> int:
     """How often the model goes through its stages for this job: once, or once for each segment."""
     row = _ROWS.get(spec.model)
-    if row is None or not row.segment:
-        return 1
-    # The first clip of S2V loses the three frames that its motion would have come from.
-    lost = 3 if row.family == "s2v" and not spec.talk.start_from_reference else 0
-    return -(-(spec.frames + lost) // row.segment)
+    return row.passes(spec.frames, spec.talk.start_from_reference) if row else 1
 
 
 def _rows(engine: EngineRow) -> tuple[ModelRow, ...]:

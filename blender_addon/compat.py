@@ -102,3 +102,19 @@ def strips_of(scene: bpy.types.Scene) -> list[Any]:
     if editor is None:
         return []
     return list(editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all)
+
+
+def remove_strip(scene: bpy.types.Scene, strip: Any) -> None:
+    """Take a strip out of the sequencer, or of the meta strip that it lies in."""
+    outer = strip.parent_meta()
+    (strip_collection(scene) if outer is None else inside(outer)).remove(strip)
+
+
+def channels_taken(scene: bpy.types.Scene, first: int, until: int) -> set[int]:
+    """Channels on which something lies from frame ``first`` to before ``until``."""
+    taken = set()
+    for each in strip_collection(scene):
+        times = strip_times(each)
+        if times.left < until and times.right > first:
+            taken.add(each.channel)
+    return taken

@@ -56,7 +56,7 @@ def send(scene: bpy.types.Scene, take: Any, folder: Path) -> Any:
     channel = soundtrack.free_channel(scene, first, first + count)
     if old is not None:
         channel, first = old.channel, int(compat.strip_times(old).start)
-        _collection_of(scene, old).remove(old)
+        compat.remove_strip(scene, old)
     files = names(scene, take)
     strip = compat.strip_collection(scene).new_image(take.name, str(folder / files[0]), channel, first)
     for name in files[1:]:
@@ -64,11 +64,6 @@ def send(scene: bpy.types.Scene, take: Any, folder: Path) -> Any:
     strip[MARK] = take.job_id
     point_at(scene, take.job_id, folder)
     return strip
-
-
-def _collection_of(scene: bpy.types.Scene, strip: Any) -> Any:
-    outer = strip.parent_meta()
-    return compat.strip_collection(scene) if outer is None else compat.inside(outer)
 
 
 def point_at(scene: bpy.types.Scene, job_id: str, folder: Path) -> None:
@@ -82,7 +77,7 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     """The strip, if there is one."""
     strip = find(scene, job_id)
     if strip is not None:
-        _collection_of(scene, strip).remove(strip)
+        compat.remove_strip(scene, strip)
 
 
 def picture_at(strip: Any, frame: int) -> str:

@@ -14,13 +14,14 @@ from typing import Any
 import bpy
 
 from . import colors, compat, framefiles, playback
+from .capture.sound import scene_rate
+from .soundtrack import MOST_CHANNELS
 
 logger = logging.getLogger(__name__)
 
 MARK = "wanstage_shot"
 TAKE = "wanstage_shot_take"
 CHANNEL = "Wanstage"
-MOST_CHANNELS = 32  # Blender 3.4 has no more
 
 
 def find(scene: bpy.types.Scene, shot: str) -> Any:
@@ -36,7 +37,7 @@ def lay(scene: bpy.types.Scene, take: Any) -> Any:
     files = pictures(scene, take, folder)
     strip = find(scene, take.shot)
     if strip is not None and (len(strip.elements) != len(files) or not _starts(strip, take)):
-        _take_out(scene, strip)
+        compat.remove_strip(scene, strip)
         strip = None
     if strip is None:
         strip = _new(scene, take, folder, files)
@@ -51,7 +52,7 @@ def lay(scene: bpy.types.Scene, take: Any) -> Any:
 
 def pictures(scene: bpy.types.Scene, take: Any, folder: Path) -> list[str]:
     """File names, one for each scene frame of the shot for which the take has a sample."""
-    fps = scene.render.fps / scene.render.fps_base
+    fps = scene_rate(scene)
     first = round(take.frame_start)
     reach = first + int(
         take.slip + take.frames * fps / take.fps - 1e-6
@@ -79,20 +80,13 @@ def _new(scene: bpy.types.Scene, take: Any, folder: Path, files: list[str]) -> A
 def _channel(scene: bpy.types.Scene, first: int, until: int) -> int:
     """That of the shots' strips, where it is free; else one above all."""
     own = next((each.channel for each in compat.strips_of(scene) if each.get(MARK)), 0)
-    strips = compat.strip_collection(scene)
-    taken = {each.channel for each in strips if _overlaps(each, first, until)}
-    if own and own not in taken:
+    if own and own not in compat.channels_taken(scene, first, until):
         return own
-    channel = min(max([0, *(each.channel for each in strips)]) + 1, MOST_CHANNELS)
+    channel = min(max((each.channel for each in compat.strip_collection(scene)), default=0) + 1, MOST_CHANNELS)
     channels = getattr(scene.sequence_editor, "channels", ())
     if channel < len(channels):
         channels[channel].name = CHANNEL
     return channel
-
-
-def _overlaps(strip: Any, first: int, until: int) -> bool:
-    times = compat.strip_times(strip)
-    return bool(times.left < until and times.right > first)
 
 
 def _look_in(strip: Any, folder: Path) -> None:
@@ -114,9 +108,4 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     """The strip that shows a take, if one does."""
     strip = next((each for each in compat.strips_of(scene) if each.get(TAKE) == job_id), None)
     if strip is not None:
-        _take_out(scene, strip)
-
-
-def _take_out(scene: bpy.types.Scene, strip: Any) -> None:
-    outer = strip.parent_meta()
-    (compat.strip_collection(scene) if outer is None else compat.inside(outer)).remove(strip)
+        compat.remove_strip(scene, strip)

@@ -55,12 +55,7 @@ def add(scene: bpy.types.Scene, take: Any, path: Path) -> Any:
 
 def free_channel(scene: bpy.types.Scene, first: int, last: int) -> int:
     """The lowest above all that lies at these frames, so that the shot's own strips stay where they are."""
-    taken = [0]
-    for each in compat.strip_collection(scene):
-        times = compat.strip_times(each)
-        if times.left < last and times.right > first:
-            taken.append(each.channel)
-    return min(max(taken) + 1, MOST_CHANNELS)
+    return min(max(compat.channels_taken(scene, first, last), default=0) + 1, MOST_CHANNELS)
 
 
 def set_heard(scene: bpy.types.Scene, job_id: str, heard: bool) -> None:
@@ -104,7 +99,7 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     strip = find(scene, job_id)
     if strip is None:
         return
-    sound, outer = strip.sound, strip.parent_meta()
-    (compat.strip_collection(scene) if outer is None else compat.inside(outer)).remove(strip)
+    sound = strip.sound
+    compat.remove_strip(scene, strip)
     if sound is not None and sound.users == 0:
         bpy.data.sounds.remove(sound)

@@ -70,7 +70,7 @@ def wanted(row: ModelRow, request: Request, settings: Settings, device: torch.de
 
 def work(row: ModelRow, request: Request, settings: Settings) -> float:
     """Tokens x width x blocks x predictions of a job."""
-    passes = -(-request.frames // row.segment) if row.segment else 1
+    passes = row.passes(request.frames, request.talk.start_from_reference)
     predictions = settings.steps * passes * (2 if settings.guides else 1)
     tokens = sizes.tokens(row, request.width, request.height, request.frames)
     return float(tokens * sizes.width(row) * sizes.blocks(row, "bf16").count * predictions)

@@ -85,6 +85,13 @@ class ModelRow:
         """Numbers of all networks together."""
         return sum(part.params for part in self.parts.values())
 
+    def passes(self, frames: int, start_from_reference: bool = False) -> int:
+        """How often the model goes through its stages: once, or once for each segment. The first clip of S2V loses the
+        three frames that its motion would have come from, unless it starts from the reference.
+        """
+        lost = 3 if self.family == "s2v" and not start_from_reference else 0
+        return -(-(frames + lost) // self.segment) if self.segment else 1
+
     def nearest_frames(self, frames: int) -> tuple[int, ...]:
         """The clip lengths that are allowed round about ``frames``: itself, or the one below and the one above."""
         if self.any_frames or (frames - 1) % self.frame_step == 0:

@@ -21,22 +21,12 @@ from tests.e2e.conftest import Seen, Served
 from tests.e2e.drive import picture, scene_pack
 from tests.e2e.speech import SENTENCE, lengths, sound_file
 from tests.e2e.test_cli import wanstage
-from tests.e2e.test_wan import engine_alone, loaded, made, refusal, stages
+from tests.e2e.test_wan import engine_alone, loaded, made, refusal, stages, start
 from wan_models.weights.tiny import make_tiny
 
 MODEL = "wan2.2-s2v-14b"
 SIDE = 64
 PERSON = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-
-
-def start(folder: Path, models: Path) -> Served:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("HF_HOME", "MODELSCOPE_CACHE", "XDG_DATA_HOME"):
-            patch.setenv(name, str(folder / "empty"))
-        patch.delenv("WANSTAGE_MODELS", raising=False)
-        served = Served(folder / "data", "--models", str(models), "--offline")
-    assert served.ready, (folder / "data.stderr").read_text()
-    return served
 
 
 @pytest.fixture(scope="module")

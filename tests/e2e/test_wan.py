@@ -58,15 +58,20 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("wan")
+def start(folder: Path, models: Path) -> Served:
+    """A backend that has these models only."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("HF_HOME", "MODELSCOPE_CACHE", "XDG_DATA_HOME"):
             patch.setenv(name, str(folder / "empty"))
         patch.delenv("WANSTAGE_MODELS", raising=False)
         served = Served(folder / "data", "--models", str(models), "--offline")
     assert served.ready, (folder / "data.stderr").read_text()
+    return served
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[Served]:
+    served = start(tmp_path_factory.mktemp("wan"), models)
     yield served
     assert served.stop() == 0
 
