@@ -1,0 +1,20 @@
+"""The add-on's sentences in Blender's own language.
+
+Labels, names and descriptions that are registered with Blender are translated by Blender. Sentences that are put
+together from parts are not: they go through ``tr``, which looks up the whole sentence before its values are put in, so
+that another language may order them in its own way. Translations are in ``translations/``, one file a language.
+"""
+
+from __future__ import annotations
+
+import bpy
+
+
+def tr(sentence: str, **values: object) -> str:
+    """``sentence`` in Blender's language, with ``values`` put in for its ``{names}``, as ``str.format`` does.
+
+    ``tr("Take {number} has no frame {frame}.", number=2, frame=17)``: write the sentence as one literal, since the
+    tests read the literals to see that every language has it.
+    """
+    said = bpy.app.translations.pgettext_iface(sentence)
+    return said.format(**values) if values else said
