@@ -51,7 +51,7 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     """Where the backend is."""
 
     bl_label = "Connection"
-    bl_order = -30  # the other parts of the tab are registered by files of their own
+    bl_order = 0
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
@@ -70,7 +70,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
     """What to make the clip of."""
 
     bl_label = "Shot"
-    bl_order = -20
+    bl_order = 10
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
@@ -100,6 +100,7 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
     """Ask for a take."""
 
     bl_label = "Generate"
+    bl_order = 40
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
