@@ -42,6 +42,12 @@ def _bones(item: bpy.types.Object) -> Iterator[Finding]:
         fixes = (Fix(tr("Find It"), item.name),) if bonemap_store.keeper(item)[0] is not None else ()
         yield Finding("bones", "error", text, fixes)
         return
+    if found.absent():
+        text = tr(
+            "{name} has no bones that are recognised as a person's: choose its bones in Bone Map, or keep it as it is",
+            name=item.name,
+        )
+        yield Finding("no_bones", "error", text, (Fix(tr("Keep {name}", name=item.name), item.name),))
     guessed = [joint for joint in NEEDED if found.how(joint) == "geometry"]
     if guessed and not found.absent():
         text = tr("The bones of {name} were found by the rig's shape: look through its Bone Map", name=item.name)
@@ -66,6 +72,16 @@ def fix_bones(scene: bpy.types.Scene, how: str) -> str:
             count = bonemap_store.reset(item, stale)
             return tr("{count} bones of {rig} are found by themselves again", count=count, rig=item.name)
     raise UserProblem(tr("Every bone that was set by hand is there"))
+
+
+def fix_no_bones(scene: bpy.types.Scene, how: str) -> str:
+    """Keep as they are who have no bones of a person: a part of the scene."""
+    wanted = [item for item in shots.characters(scene) if how in {"", item.name} and bonemap_store.read(item).absent()]
+    for item in wanted:
+        item.wanstage.role = "KEEP"
+    if not wanted:
+        raise UserProblem(tr("Every character has the bones of a person"))
+    return tr("Kept as they are: {names}", names=", ".join(item.name for item in wanted))
 
 
 # ---- proportions ---------------------------------------------------------------------------------------------
