@@ -104,6 +104,7 @@ class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
     """What was made."""
 
     bl_label = "Takes"
+    bl_order = 50
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
