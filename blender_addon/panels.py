@@ -14,6 +14,7 @@ import bpy
 
 from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
 from .operators import presets
+from .words import noted, tr
 
 STATUS = {
     "off": ("Not connected", "UNLINKED"),
@@ -22,9 +23,9 @@ STATUS = {
     "connected": ("Connected", "LINKED"),
     "lost": ("Not connected", "ERROR"),
 }
-FRAME_PX = 62.0  # at scale 1: a label's icon, the margins of a panel, the tabs
+FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
 BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
-LEAST_PX = 120.0
+LEAST_PX = 80.0
 WORDS = re.compile(r"\s*[（《“]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；、）》”！？]*")
 """Pieces between which a line may end: words with the space before them, single Chinese letters with their signs."""
 
@@ -95,12 +96,11 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
         text, icon = STATUS[now.status]
-        row = layout.row(align=True)
-        row.label(text=text, icon=icon)
+        layout.label(text=text, icon=icon)
         if now.client is None and now.launch is None:
-            row.operator("wanstage.connect")
+            layout.operator("wanstage.connect", icon="LINKED")
         else:
-            row.operator("wanstage.disconnect")
+            layout.operator("wanstage.disconnect", icon="UNLINKED")
         if now.sentence:
             sentence(layout, now.sentence)
 
@@ -131,8 +131,10 @@ def frames_text(scene: bpy.types.Scene) -> str:
     problems = preflight.frame_problems(scene) if whole else []
     if problems:
         return problems[0]
-    of = f"{count} of {whole}" if count != whole else f"{count}"
-    return f"{of} frames, {count / scene.wanstage.fps:.1f} seconds"
+    seconds = count / scene.wanstage.fps
+    if count != whole:
+        return tr("{count} of {whole} frames, {seconds:.1f} seconds", count=count, whole=whole, seconds=seconds)
+    return tr("{count} frames, {seconds:.1f} seconds", count=count, seconds=seconds)
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -146,7 +148,7 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         found = [item for item in context.scene.objects if item.type == "ARMATURE"]
         if not found:
-            sentence(layout, "The scene has no armature", "INFO")
+            sentence(layout, tr("The scene has no armature"), "INFO")
         for item in sorted(found, key=lambda item: item.name):
             box = layout.box()
             row = box.row()
@@ -176,7 +178,7 @@ def _face(layout: Any, item: bpy.types.Object) -> None:
     if own.face == "film":
         layout.prop(own, "face_film")
     elif own.face == "rig" and faces.known(item) is False:
-        sentence(layout, "The rig has no face: expression is not driven", "INFO")
+        sentence(layout, tr("The rig has no face: expression is not driven"), "INFO")
 
 
 class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
@@ -188,10 +190,10 @@ class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
         layout.prop(shot, "task")
-        _words(layout, shot, "prompt", "What is seen, in words")
-        _words(layout, shot, "negative_prompt", "What must not be seen")
+        _words(layout, shot, "prompt", noted("What is seen, in words"))
+        _words(layout, shot, "negative_prompt", noted("What must not be seen"))
         if shot.task in shots.STILLS:
-            layout.prop(shot, "first_image", **compat.placeholder("The camera's view"))
+            layout.prop(shot, "first_image", **compat.placeholder(tr("The camera's view")))
         if shot.task == talking.TASK:
             _talk(layout, context.scene)
         if shot.engine == "wan" and shot.task == "replace":
@@ -204,7 +206,7 @@ def _words(layout: Any, shot: Any, name: str, hint: str) -> None:
     column = layout.column(align=True)
     column.use_property_split = False
     column.label(text=shot.bl_rna.properties[name].name)
-    column.prop(shot, name, text="", **compat.placeholder(hint))
+    column.prop(shot, name, text="", **compat.placeholder(tr(hint)))
 
 
 def _talk(layout: Any, scene: bpy.types.Scene) -> None:
@@ -288,7 +290,15 @@ class WANSTAGE_PT_sampling(_Closed, bpy.types.Panel):
         column.prop(shot, "guidance_low", text="Details")
         info = catalog.model_info(shot.engine, shot.model)
         if info is not None:
-            sentence(layout, f"0 is the model's own: {info.steps} steps, guidance {info.guidance:g}", "INFO")
+            sentence(
+                layout,
+                tr(
+                    "0 is the model's own: {steps} steps, guidance {guidance:g}",
+                    steps=info.steps,
+                    guidance=info.guidance,
+                ),
+                "INFO",
+            )
         layout.prop(shot, "fit_frames")
 
 
@@ -315,7 +325,7 @@ class WANSTAGE_UL_loras(bpy.types.UIList):
         self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
         row = layout.split(factor=0.7, align=True)
-        row.label(text=item.name or "Name it below")
+        row.label(text=item.name or tr("Name it below"))
         row.prop(item, "weight", text="", emboss=False)
 
 
@@ -372,7 +382,9 @@ class WANSTAGE_PT_performance(_Closed, bpy.types.Panel):
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
     capture = state.now.capture
     if capture is not None:
-        compat.draw_progress(layout, progress.share(capture.step, capture.steps), f"Capture: {capture.stage}")
+        compat.draw_progress(
+            layout, progress.share(capture.step, capture.steps), tr("Capture: {stage}", stage=tr(capture.stage))
+        )
     for take in scene.wanstage.takes:
         run = state.now.runs.get(take.job_id)
         if run is None or run.settled:
