@@ -89,7 +89,8 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
-    if run is None or run.problem or event.index < run.received:
+    # a later one than is due was on its way before we attached anew; it comes again in its turn
+    if run is None or run.problem or event.index != run.received:
         state.now.client.consumed(event)
         return
     try:

@@ -301,3 +301,20 @@ def test_blender_killed_in_the_middle(saved: Path, backend: Any, tmp_path: Path)
     take = takes.find(job)[1]
     assert (take.state, take.problem, take.frames_done) == ("finished", "", 9)
     assert len(list(takes.folder(take).glob("frame_*.png"))) == 9
+
+
+def test_frames_of_an_earlier_attach_wait_their_turn(connected: Any, tmp_path: Path) -> None:
+    """A frame that was on its way when we attached anew is not taken for the next one: no frame may be left out."""
+    from blender_addon import follow, framefiles, state, wire
+    from protocol.events import FrameArrived
+
+    folder = framefiles.make_folder(tmp_path / "take")
+    job = wire.client.new_id()
+    run = state.now.runs[job] = state.Run(job, folder, received=1)
+    header = type("Header", (), {"note": ""})()
+    for index in (3, 0, 1, 2, 3):
+        follow.handle(FrameArrived(job, index, header, memoryview(bytes([index])), 0), follow.Shown())
+    assert run.received == 4
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        f"frame_{index + 1:04d}.png": bytes([index]) for index in (1, 2, 3)
+    }
