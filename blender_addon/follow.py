@@ -91,7 +91,8 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
-    if run is None or run.problem or event.index < run.received:
+    # a later one than is due was on its way before we attached anew; it comes again in its turn
+    if run is None or run.problem or event.index != run.received:
         state.now.client.consumed(event)
         return
     try:
@@ -213,8 +214,10 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
     if found is None:
         return
     scene, take = found
-    take.state, take.problem, take.stage, take.eta = final, sentence, "", -1.0
-    take.frames_done, take.choice.seconds = run.received, run.done_s
+    for _, row in takes.all_takes():  # a full copy of the scene has a row of the same job
+        if row.job_id == run.job_id:
+            row.state, row.problem, row.stage, row.eta = final, sentence, "", -1.0
+            row.frames_done, row.choice.seconds = run.received, run.done_s
     values = takes.meta(take)
     values.update(state=final, frames=run.received, notes={str(k + 1): v for k, v in run.notes.items()},
                   timings={**getattr(run.update, "timings", {}), "first_frame": round(run.first_frame_s, 3),
@@ -237,7 +240,7 @@ def _make_plane(job_id: str) -> bool:
     if found is None or playback.find_plane(job_id) is not None:
         return False
     scene, take = found
-    camera = bpy.data.objects.get(take.camera)
+    camera = playback.camera_of(take)
     if camera is None:
         return False
     takes.place(scene, take, camera)

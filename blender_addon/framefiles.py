@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 PATTERN = "frame_{:04d}.png"
 SOUND = "sound.wav"
 PROBE_BYTES = 65536
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+"""Names that Windows keeps for devices."""
 
 
 def path_of(folder: Path, index: int) -> Path:
@@ -169,4 +171,5 @@ def move(source: Path, target: Path) -> None:
 
 def safe_name(name: str) -> str:
     """A folder name that every system takes; letters of any script stay."""
-    return re.sub(r"[^\w\- ]", "_", name).strip(" .")[:60] or "shot"
+    safe = re.sub(r"[^\w\- ]", "_", name)[:60].strip(" .") or "shot"
+    return f"{safe}_" if safe.upper() in RESERVED else safe

@@ -85,7 +85,7 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) 
     """What the task (None = the shot's) needs of the shot: the last pack when it holds that and nothing changed since,
     else a new capture. Returns CachedPack."""
     task = task or scene.wanstage.task
-    refuse(preflight.capture_problems(scene, task))
+    refuse(preflight.capture_problems(scene, task) or preflight.namesakes(scene))
     wanted = shots.parameters(scene, task)
     samples = shots.needs_samples(scene.wanstage, task)
     parts = wanted.parts if samples else shots.stills(scene.wanstage, task)
@@ -368,7 +368,7 @@ def submit(
          "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
          "settings": take_settings.snapshot(scene), **extra_meta},
     )  # fmt: skip
-    take.choice.model = spec.model
+    take.choice.model, take.seen_by = spec.model, shot_camera
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())

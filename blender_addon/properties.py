@@ -50,7 +50,7 @@ SIZE_ITEMS = [
 
 
 class WANSTAGE_PG_take(bpy.types.PropertyGroup):
-    """One result of the shot. Datablocks are named, never held, so that undo and reload cannot break it."""
+    """One result of the shot. Datablocks are named, so that undo and reload cannot break it, but the camera."""
 
     job_id: StringProperty(name="Job", description="The backend's name for the job")
     state: StringProperty(name="State", default="draft")
@@ -63,6 +63,7 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     fps: FloatProperty(name="Frames a Second", default=16.0)
     frame_start: FloatProperty(name="First Frame", description="Scene frame at which the take begins")
     camera: StringProperty(name="Camera")
+    seen_by: PointerProperty(type=bpy.types.Object, description="The camera itself: it may be renamed")
     shot: StringProperty(name="Shot", description="The timeline's shot that it is a take of; empty: the scene's")
     frame_end: IntProperty(name="Last Frame", description="Last scene frame of the timeline's shot")
     frames_done: IntProperty(name="Frames Received")
