@@ -14,14 +14,14 @@ import bpy
 
 from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
 from .operators import presets
-from .words import noted, tr
+from .words import CONTEXT, noted, tr
 
 STATUS = {
-    "off": ("Not connected", "UNLINKED"),
-    "starting": ("Starting the backend", "SORTTIME"),
-    "connecting": ("Connecting", "SORTTIME"),
-    "connected": ("Connected", "LINKED"),
-    "lost": ("Not connected", "ERROR"),
+    "off": (noted("Not connected"), "UNLINKED"),
+    "starting": (noted("Starting the backend"), "SORTTIME"),
+    "connecting": (noted("Connecting"), "SORTTIME"),
+    "connected": (noted("Connected"), "LINKED"),
+    "lost": (noted("Not connected"), "ERROR"),
 }
 FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
 BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
@@ -36,6 +36,7 @@ class _Panel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Wanstage"
+    bl_translation_context = CONTEXT
 
 
 def split(layout: Any) -> Any:
