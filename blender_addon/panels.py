@@ -122,7 +122,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "frame_start")
             column.prop(shot, "frame_end")
-        layout.prop(shot, "fps", text="Rate")
+        layout.prop(shot, "fps", text=tr("Rate"), translate=False)
         sentence(layout, frames_text(scene), "TIME")
 
 
@@ -190,7 +190,9 @@ class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
-        layout.prop(shot, "task")
+        column = layout.column()
+        column.use_property_split = False  # names of tasks are long
+        column.prop(shot, "task", text="")
         _words(layout, shot, "prompt", noted("What is seen, in words"))
         _words(layout, shot, "negative_prompt", noted("What must not be seen"))
         if shot.task in shots.STILLS:
