@@ -15,6 +15,7 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 MODULES = (
+    "translations",
     "preferences",
     "properties",
     "timeline_rows",
