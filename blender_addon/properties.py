@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import catalog, choices, compat, placing, take_properties, talking
+from . import catalog, choices, compat, placing, redo_properties, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -365,6 +365,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
     takes: CollectionProperty(type=WANSTAGE_PG_take)
     take_index: IntProperty(name="Take")
     compare: PointerProperty(type=take_properties.WANSTAGE_PG_compare)
+    redo: PointerProperty(type=redo_properties.WANSTAGE_PG_redo)
 
 
 class WANSTAGE_PG_character(bpy.types.PropertyGroup):
@@ -414,7 +415,14 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
 
 
-CLASSES = (*take_properties.CLASSES, WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot, WANSTAGE_PG_character)
+CLASSES = (
+    *take_properties.CLASSES,
+    *redo_properties.CLASSES,
+    WANSTAGE_PG_take,
+    WANSTAGE_PG_lora,
+    WANSTAGE_PG_shot,
+    WANSTAGE_PG_character,
+)
 _register, _unregister = bpy.utils.register_classes_factory(CLASSES)
 
 
