@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from backend import RELEASE
-from protocol import VERSION, limits, messages
+from protocol import FEATURES, VERSION, limits, messages
 from protocol.assets import AssetFolder
 from protocol.codec import Buffer
 from protocol.errors import AssetError, InvalidJob, ProtocolError, WanstageError
@@ -186,7 +187,13 @@ def welcome(
         server_id=server_id,
         backend=f"wanstage {RELEASE}",
         minor=VERSION[1],
+        features=FEATURES,
         engines=engines,
         devices=devices,
         reply_to=reply_to,
     )
+
+
+def paired(name: str, reply_to: int) -> messages.Paired:
+    """The answer to Pair."""
+    return messages.Paired(name, f"wanstage {RELEASE}", socket.gethostname()[:200], VERSION[1], reply_to)
