@@ -19,6 +19,7 @@ from protocol.specs import JobSpec
 from protocol.validation import validate
 from wan_models.registry import EngineRow
 
+from .estimates import Estimates
 from .frames import FrameStore
 from .headers import check_images
 from .jobs import Job
@@ -39,6 +40,8 @@ class Handlers:
         frames: FrameStore,
         engines: tuple[EngineRow, ...],
         models: Models,
+        *,
+        estimates: Estimates,
     ) -> None:
         """``engines`` are those that clients may ask for, ``models`` knows what theirs take."""
         self._scheduler, self._assets, self._frames = scheduler, assets, frames
@@ -56,6 +59,7 @@ class Handlers:
             messages.ListJobs: self._list,
             messages.GetSpec: self._spec,
             messages.GrantCredit: self._grant,
+            messages.EstimateJob: lambda peer, message, _: estimates.ask(peer, message),
         }
 
     def handle(self, peer: Peer, message: messages.ClientMessage, buffers: Sequence[Buffer]) -> None:

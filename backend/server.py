@@ -20,6 +20,7 @@ from protocol.errors import HelloRequired, KeyRefused, ProtocolError, Unsupporte
 from wan_models.registry import engine_infos
 
 from . import worker_messages as wm
+from .estimates import Estimates
 from .frames import FrameStore
 from .handlers import Handlers, error_reply, paired, welcome
 from .jobs import Job
@@ -119,7 +120,9 @@ class Server:
         )
         self._scheduler.listener = self
         self._models = Models(settings.models, self._engines)
-        self._handlers = Handlers(self._scheduler, self._assets, self._frames, self._engines, self._models)
+        about = (self._engines, self._models)
+        self._estimates = Estimates(self._scheduler, self._assets, *about, options=settings.models)
+        self._handlers = Handlers(self._scheduler, self._assets, self._frames, *about, estimates=self._estimates)
         self._source = Source(self._scheduler.peek, self._handlers.update, self._read_frame)
 
     # ---- lifetime -----------------------------------------------------------------------------------
@@ -185,7 +188,8 @@ class Server:
         more = self._deliver()
         with self._workers_polled():
             waiting = any(peer.waiting for peer in self._peers.values())
-            timeout = 0 if more else UNSENT_MS if waiting else BUSY_MS if self._scheduler.unfinished else IDLE_MS
+            busy = self._scheduler.unfinished or self._estimates.waiting
+            timeout = 0 if more else UNSENT_MS if waiting else BUSY_MS if busy else IDLE_MS
             events = dict(self._poller.poll(timeout))
         self._look_at_the_door()
         if self._zap.socket in events:
@@ -196,6 +200,7 @@ class Server:
             if slot.socket in events:
                 for message, pixels in slot.receive():
                     self._scheduler.hear(slot, message, pixels)
+        self._estimates.turn(lambda peer, error, request: peer.reply(error_reply(error, request)))
         self._expire()
         self._prune_assets()
         self._scheduler.tick()
