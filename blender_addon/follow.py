@@ -10,6 +10,7 @@ import bpy
 
 from . import compat, framefiles, playback, state, takes, wire
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def _connected(event: Any, _shown: Shown) -> None:
 def _disconnected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status = "connecting"
-    now.sentence = f"{event.reason[:1].upper()}{event.reason[1:]}; trying again"
+    reason = event.reason[:1].upper() + event.reason[1:]
+    now.sentence = tr("{reason}; trying again", reason=reason)
 
 
 def _refused(event: Any, _shown: Shown) -> None:
@@ -89,7 +91,8 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
-    if run is None or run.problem or event.index < run.received:
+    # a later one than is due was on its way before we attached anew; it comes again in its turn
+    if run is None or run.problem or event.index != run.received:
         state.now.client.consumed(event)
         return
     try:
@@ -164,7 +167,7 @@ def write_row(run: state.Run) -> None:
     _row(
         run,
         state="running" if ended else update.state,
-        stage=f"Waiting, number {update.position}" if update.position else progress.stage,
+        stage=tr("Waiting, number {position}", position=update.position) if update.position else progress.stage,
         step=progress.step,
         steps=progress.steps,
         frames_done=run.received,
@@ -211,8 +214,10 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
     if found is None:
         return
     scene, take = found
-    take.state, take.problem, take.stage, take.eta = final, sentence, "", -1.0
-    take.frames_done, take.choice.seconds = run.received, run.done_s
+    for _, row in takes.all_takes():  # a full copy of the scene has a row of the same job
+        if row.job_id == run.job_id:
+            row.state, row.problem, row.stage, row.eta = final, sentence, "", -1.0
+            row.frames_done, row.choice.seconds = run.received, run.done_s
     values = takes.meta(take)
     values.update(state=final, frames=run.received, notes={str(k + 1): v for k, v in run.notes.items()},
                   timings={**getattr(run.update, "timings", {}), "first_frame": round(run.first_frame_s, 3),
@@ -235,7 +240,7 @@ def _make_plane(job_id: str) -> bool:
     if found is None or playback.find_plane(job_id) is not None:
         return False
     scene, take = found
-    camera = bpy.data.objects.get(take.camera)
+    camera = playback.camera_of(take)
     if camera is None:
         return False
     takes.place(scene, take, camera)

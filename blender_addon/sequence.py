@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import colors, compat, framefiles, playback
+from . import colors, compat, framefiles, paths, playback
 from .capture.sound import scene_rate
 from .soundtrack import MOST_CHANNELS
 
@@ -33,7 +33,7 @@ def lay(scene: bpy.types.Scene, take: Any) -> Any:
     """The strip of the take's shot with the take's pictures; None without frames, or when no strips are wanted."""
     if not take.frames_done or not scene.wanstage_timeline.use_sequencer:
         return None
-    folder = Path(bpy.path.abspath(take.frames_dir))
+    folder = paths.absolute(take.frames_dir)
     files = pictures(scene, take, folder)
     strip = find(scene, take.shot)
     if strip is not None and (len(strip.elements) != len(files) or not _starts(strip, take)):
@@ -91,8 +91,7 @@ def _channel(scene: bpy.types.Scene, first: int, until: int) -> int:
 
 def _look_in(strip: Any, folder: Path) -> None:
     """Relative to the file once that is saved."""
-    where = bpy.path.relpath(str(folder)) if bpy.data.filepath else str(folder)
-    where = where.rstrip("/\\") + os.sep
+    where = paths.relative(folder).rstrip("/\\") + os.sep
     if strip.directory != where:
         strip.directory = where
 
@@ -101,7 +100,7 @@ def point_at(scene: bpy.types.Scene, job_id: str, folder: Path) -> None:
     """The take's files have moved."""
     for strip in compat.strips_of(scene):
         if strip.get(TAKE) == job_id:
-            strip.directory = str(folder) + os.sep
+            _look_in(strip, folder)
 
 
 def remove(scene: bpy.types.Scene, job_id: str) -> None:
