@@ -19,6 +19,7 @@ import msgspec
 from . import (
     capture,
     catalog,
+    framing,
     madefrom,
     preferences,
     preflight,
@@ -260,7 +261,7 @@ def references(scene: bpy.types.Scene) -> dict[int, Any]:
             path = shots.reference_path(item, scratch)
             if path is None:
                 continue
-            reference = capture.load_reference(path, assets())
+            reference = capture.load_reference(framing.reference(scene, item, path), assets())
         except capture.CaptureProblem as problem:
             raise UserProblem(str(problem)) from problem
         except (wire.errors.WanstageError, OSError) as problem:

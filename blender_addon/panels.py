@@ -1,4 +1,4 @@
-"""The Wanstage tab: connection, shot, characters, generate, takes, in the order of work.
+"""The Wanstage tab: connection, shot, generate; ``cast_panel`` and others add theirs.
 
 Drawing looks at properties and at ``state`` alone: no file, no search, under 2 ms.
 """
@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
+from . import catalog, compat, preflight, progress, room, shots, state, talking
 from .operators import presets
 
 STATUS = {
@@ -51,6 +51,7 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     """Where the backend is."""
 
     bl_label = "Connection"
+    bl_order = -30  # the other parts of the tab are registered by files of their own
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
@@ -69,6 +70,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
     """What to make the clip of."""
 
     bl_label = "Shot"
+    bl_order = -20
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
@@ -92,49 +94,6 @@ def frames_text(scene: bpy.types.Scene) -> str:
         return problems[0]
     of = f"{count} of {whole}" if count != whole else f"{count}"
     return f"{of} frames, {count / scene.wanstage.fps:.1f} seconds"
-
-
-class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
-    """Who is in the shot."""
-
-    bl_label = "Characters"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split, layout.use_property_decorate = True, False
-        found = [item for item in context.scene.objects if item.type == "ARMATURE"]
-        if not found:
-            sentence(layout, "The scene has no armature", "INFO")
-        for item in sorted(found, key=lambda item: item.name):
-            box = layout.box()
-            row = box.row()
-            row.use_property_split = False
-            row.prop(item.wanstage, "use", text=item.name)
-            if item.wanstage.use:
-                _person(box, item, context.scene.wanstage)
-
-
-def _person(layout: Any, item: bpy.types.Object, shot: Any) -> None:
-    speaks = shot.task == talking.TASK and shot.person == "character"
-    if not speaks and shot.task not in preflight.WITH_PEOPLE:
-        return
-    layout.prop(item.wanstage, "reference")
-    if not item.wanstage.reference:
-        layout.prop(item.wanstage, "reference_image", text="or Image")
-    if speaks:
-        return
-    layout.prop(item.wanstage, "joints")
-    if shot.engine == "wan":
-        _face(layout, item)
-
-
-def _face(layout: Any, item: bpy.types.Object) -> None:
-    own = item.wanstage
-    layout.prop(own, "face")
-    if own.face == "film":
-        layout.prop(own, "face_film")
-    elif own.face == "rig" and faces.known(item) is False:
-        sentence(layout, "The rig has no face: expression is not driven", "INFO")
 
 
 class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
@@ -318,7 +277,6 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_UL_loras,
         WANSTAGE_PT_connection,
         WANSTAGE_PT_shot,
-        WANSTAGE_PT_characters,
         WANSTAGE_PT_generate,
         WANSTAGE_PT_sampling,
         WANSTAGE_PT_animate,

@@ -184,6 +184,12 @@ def character_objects(scene: bpy.types.Scene, armature: bpy.types.Object) -> lis
     return [item for item in scene.objects if item in inside]
 
 
+def left_out_objects(scene: bpy.types.Scene, params: ShotParams) -> set[Any]:
+    """What is not to be seen: the armatures that are left out, and everything that moves with them."""
+    armatures = [scene.objects[name] for name in params.left_out if name in scene.objects]
+    return {item for armature in armatures for item in character_objects(scene, armature)}
+
+
 def _belongs(item: bpy.types.Object, inside: set[Any], armature: bpy.types.Object) -> bool:
     if item.type in {"CAMERA", "LIGHT"}:
         return False
