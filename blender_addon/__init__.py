@@ -18,6 +18,7 @@ MODULES = (
     "preferences",
     "properties",
     "timeline_rows",
+    "retarget_properties",
     "operators.connection",
     "operators.generate",
     "operators.models",
@@ -31,6 +32,7 @@ MODULES = (
     "operators.cast",
     "operators.compare",
     "operators.deliver",
+    "operators.retarget",
     "operators.view",
     "thumbnails",
     "faces",
@@ -42,6 +44,7 @@ MODULES = (
     "timeline_panel",
     "takes_panel",
     "plane_panel",
+    "retarget_panel",
     "setup_panel",
     "handlers",
 )

@@ -23,8 +23,8 @@ MAX_KEYS = 20_000  # frames of one bake
 
 @dataclass(frozen=True)
 class Options:
-    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK"
-    or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
+    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK",
+    "IK" or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
 
     person: int = 0
     first: int = 1
@@ -32,7 +32,7 @@ class Options:
     lock_feet: bool = True
     fingers: bool = True
     face: bool = True
-    controls: bool = True
+    limbs: str = "FK"
     height: float = 0.0
 
 
@@ -106,7 +106,7 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     """Work it out and see it evaluated. Raises UserProblem; nothing of the user's is changed."""
     check(armature)
     file = read_pose(path, options.person)
-    rig = read_rig(armature, overrides_of(armature), options.controls)
+    rig = read_rig(armature, overrides_of(armature), options.limbs)
     if not options.fingers:
         rig = _without_fingers(rig)
     frames = key_frames(file, scene, options.first)

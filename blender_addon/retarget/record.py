@@ -16,6 +16,7 @@ from .align import align
 from .plan import overrides_of, scene_fps
 from .posefile import write_pose
 from .rig import Rig, read_rig
+from .solve import mean_turn, standing_height
 from .turns import Array, continuous, to_quaternion
 
 SLOW = 0.25  # of the leg's length a second: a foot slower than this, and as low as LOW, is on the ground
@@ -23,11 +24,13 @@ LOW = 0.06  # of the leg's length above its height in rest
 MAX_FRAMES = 20_000
 
 
-def record(scene: Any, armature: Any, path: Path, first: int, last: int) -> int:
+def record(
+    scene: Any, armature: Any, path: Path, first: int, last: int, overrides: dict[str, str] | None = None
+) -> int:
     """Write frames ``first`` to ``last`` of the scene to a pose file; returns how many. Raises UserProblem."""
     if not 0 <= last - first < MAX_FRAMES:
         raise UserProblem(tr("Choose a range of 1 to {most} frames.", most=MAX_FRAMES))
-    rig = read_rig(armature, overrides_of(armature), controls=True)
+    rig = read_rig(armature, overrides_of(armature) if overrides is None else overrides)
     matrices = _evaluate(scene, armature, rig, range(first, last + 1))
     scale = float(np.mean(armature.matrix_world.to_scale())) * scene.unit_settings.scale_length
     arrays = to_arrays(rig, matrices, scale, scene_fps(scene))
@@ -68,6 +71,10 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
     rows = {node.name: i for i, node in enumerate(rig.nodes)}
     rows |= {"hips": rows["hips#1"]} if "hips#1" in rows else {}
     turns = matrices[..., :3, :3] @ np.swapaxes(aligned, 1, 2)
+    spine = [i for i, node in enumerate(rig.nodes) if node.name.startswith("spine")]
+    if spine:
+        rows["spine"] = spine[0]
+        turns[:, spine[0]] = mean_turn(turns[:, spine])
     frames, count = len(matrices), len(joints.NAMES)
     whole = np.repeat(np.eye(3)[None, None], frames, 0).repeat(count, 1)
     rest = np.zeros((count, 3))
@@ -82,10 +89,8 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
             continue
         carried = _carried(rig, aligned, rows[joints.NAMES[above]], row)
         rest[j] = rest[above] + carried * scale
-    lowest = rest[[joints.INDEX[f"{side}{part}"] for side in ("left", "right") for part in ("Foot", "Toes")], 2].min()
-    thigh = rows["leftUpperLeg"]
-    stand = (rig.head[thigh][2] - rig.ground) * scale - rest[joints.INDEX["leftUpperLeg"], 2]
-    rest[:, 2] += max(stand, -lowest)
+    legs = [joints.INDEX["leftUpperLeg"], joints.INDEX["rightUpperLeg"]]
+    rest[:, 2] += standing_height(rig, aligned) * scale - rest[legs, 2].mean()
     rotation = continuous(to_quaternion(whole))
     root = matrices[:, rows["hips"], :3, 3] * scale
     root[:, 2] -= rig.ground * scale if rig.standing else 0.0

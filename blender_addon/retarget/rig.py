@@ -97,9 +97,9 @@ def control_families() -> tuple[dict[str, Any], ...]:
     return tuple(json.loads(path.read_text(encoding="utf-8")) for path in sorted(CONTROLS.glob("*.json")))
 
 
-def read_rig(armature: Any, overrides: dict[str, str] | None = None, controls: bool = True) -> Rig:
+def read_rig(armature: Any, overrides: dict[str, str] | None = None, limbs: str = "FK") -> Rig:
     """The rig of an armature object. ``overrides``: joint of the bone maps -> bone, as the user corrected them;
-    ``controls`` False keys the deform bones of a control rig. Raises UserProblem when there is no person in it."""
+    ``limbs`` "DEFORM" keys the deform bones of a control rig. Raises UserProblem when there is no person in it."""
     bones = armature.data.bones
     if not len(bones):
         msg = f"{armature.name} has no bones: choose a character's armature."
@@ -109,7 +109,7 @@ def read_rig(armature: Any, overrides: dict[str, str] | None = None, controls: b
     except CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
     family = next((each for each in control_families() if all(name in bones for name in each["needs"])), None)
-    if family is not None and controls:
+    if family is not None and limbs != "DEFORM":
         nodes, switches = _control_nodes(family, bones)
         return _build(armature, family["family"], nodes, switches, found)
     return _build(armature, found.family, _plain_nodes(bones, found.bones), (), found)
@@ -162,7 +162,7 @@ def _spine(bones: Any, found: dict[str, str]) -> list[tuple[str, str, str, str, 
         line = _path(bones, found["hips"], found["chest"])
         for n, bone in enumerate(line):
             at = 2.0 * (n + 1) / (len(line) + 1)
-            name = "spine" if n == max((len(line) - 1) // 2, 0) else f"spine#{n + 1}"
+            name = "spine" if 2 * n + 1 == len(line) else f"spine#{n + 1}"
             ends = ("hips", "spine", at) if at <= 1.0 else ("spine", "chest", at - 1.0)
             made.append((name, bone, *ends))
     if "neck" in found and "head" in found:

@@ -16,7 +16,7 @@ from . import joints
 from .align import align
 from .posefile import Person
 from .rig import Rig
-from .turns import Array, continuous, slerp, to_matrix, to_quaternion, twist_share
+from .turns import Array, continuous, slerp, to_matrix, to_quaternion, twist_share, unit
 
 UPPER = (joints.INDEX["leftUpperLeg"], joints.INDEX["rightUpperLeg"])
 LEG = ("UpperLeg", "LowerLeg", "Foot")
@@ -70,11 +70,12 @@ def solve(rig: Rig, person: Person, samples: Samples) -> Motion:
     """The rig's motion before its feet are locked. Raises UserProblem when the rig has no legs to scale by."""
     aligned = align(rig, person.rest)
     turns = np.stack([_turn(samples, rig, i, aligned[i]) for i in range(len(rig.nodes))], 1)
+    _bend_spine(rig, samples, turns)
     scale = leg_length(rig) / _file_leg(person)
     middle = _middle(rig)
     rest_middle = person.rest[list(UPPER)].mean(0)
     path = (samples.middle - rest_middle * [0.0, 0.0, 1.0]) * scale
-    path[:, 2] += middle[2] - rig.ground if not rig.standing else middle[2]
+    path[:, 2] += standing_height(rig, aligned) + (rig.ground if rig.standing else 0.0)
     hips = path + np.einsum("tij,j->ti", turns[:, 0], rig.head[0] - middle)
     return Motion(turns, hips, samples.contact, aligned, scale)
 
@@ -91,10 +92,36 @@ def _turn(samples: Samples, rig: Rig, i: int, aligned: Array) -> Array:
     return np.asarray(first @ aligned)
 
 
+def _bend_spine(rig: Rig, samples: Samples, turns: Array) -> None:
+    """Turn the bones that share the spine's bend, in place, so that together they lean as the file's spine does."""
+    rows = [i for i, node in enumerate(rig.nodes) if node.name.startswith("spine")]
+    if len(rows) > 1:
+        lack = samples.turns[:, joints.INDEX["spine"]] @ np.swapaxes(mean_turn(turns[:, rows]), 1, 2)
+        turns[:, rows] = lack[:, None] @ turns[:, rows]
+
+
+def mean_turn(turns: Array) -> Array:
+    """The turn (T,3,3) that several bones (T,n,3,3) have on average."""
+    quaternions = to_quaternion(turns)
+    signs = np.where(np.sum(quaternions * quaternions[:, :1], -1, keepdims=True) < 0, -1.0, 1.0)
+    return to_matrix(unit((quaternions * signs).sum(1)))
+
+
 def _middle(rig: Rig) -> Array:
     """Between the rig's hip joints, in rest."""
     legs = [i for i in (rig.find("leftUpperLeg"), rig.find("rightUpperLeg")) if i >= 0]
     return np.asarray(rig.head[legs].mean(0))
+
+
+def standing_height(rig: Rig, aligned: Array) -> float:
+    """Of the middle between the hip joints above the soles when the legs are straight, in the rig's units."""
+    heads = positions(rig, aligned[None], rig.head[:1])[0]
+    feet = [i for i in (rig.find("leftFoot"), rig.find("rightFoot")) if i >= 0]
+    legs = [i for i in (rig.find("leftUpperLeg"), rig.find("rightUpperLeg")) if i >= 0]
+    if not feet:
+        return float(_middle(rig)[2] - rig.ground)
+    ankle = rig.head[feet, 2].mean() - rig.ground
+    return float(heads[legs, 2].mean() - heads[feet, 2].mean() + ankle)
 
 
 def leg_length(rig: Rig) -> float:
