@@ -19,6 +19,7 @@ MODULES = (
     "preferences",
     "properties",
     "timeline_rows",
+    "retarget_properties",
     "operators.connection",
     "operators.generate",
     "operators.models",
@@ -33,6 +34,7 @@ MODULES = (
     "operators.compare",
     "operators.deliver",
     "operators.redo",
+    "operators.retarget",
     "operators.view",
     "thumbnails",
     "faces",
@@ -45,6 +47,7 @@ MODULES = (
     "takes_panel",
     "redo_panel",
     "plane_panel",
+    "retarget_panel",
     "setup_panel",
     "handlers",
 )
