@@ -11,8 +11,9 @@ from typing import Any
 import bpy
 
 from . import framefiles, playback, sequence, state, takes
+from .words import noted, tr
 
-GONE = "Its frames were deleted, which undo cannot bring back: make it again"
+GONE = noted("Its frames were deleted, which undo cannot bring back: make it again")
 
 
 def selected(scene: bpy.types.Scene) -> Any:
@@ -141,7 +142,8 @@ def after_undo() -> None:
         if framefiles.count(takes.folder(take)):
             state.now.removed.discard(take.job_id)
             continue
-        take.frames_done, take.state, take.problem = 0, "lost", GONE
+        take.frames_done, take.state = 0, "lost"
+        take.problem = tr(GONE)
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.set_visible(plane, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import blf
 import bpy
 
 VERSION: tuple[int, int, int] = tuple(bpy.app.version)
@@ -54,6 +55,14 @@ def draw_progress(layout: Any, factor: float, text: str) -> None:
 def placeholder(text: str) -> dict[str, str]:
     """What an empty text field shows, as an argument of ``layout.prop``: Blender 4.1 and later."""
     return {"placeholder": text} if text and VERSION >= (4, 1, 0) else {}
+
+
+def font_size(font: int, points: float) -> None:
+    """The size that ``blf`` measures a font in, at 72 dots an inch: before 4.0 it asks for the dots too."""
+    if VERSION >= (4, 0, 0):
+        blf.size(font, points)
+    else:
+        blf.size(font, points, 72)
 
 
 def undo_push(message: str) -> None:

@@ -16,6 +16,7 @@ import bpy
 from . import compat, framefiles, playback, soundtrack
 from .capture.sound import scene_rate
 from .problems import UserProblem
+from .words import tr
 
 MARK = "wanstage_pictures"
 
@@ -49,7 +50,7 @@ def names(scene: bpy.types.Scene, take: Any) -> list[str]:
 def send(scene: bpy.types.Scene, take: Any, folder: Path) -> Any:
     """The take's strip at its first frame, on a free channel; one that exists is made anew there. UserProblem."""
     if not framefiles.count(folder):
-        problem = f"{take.name} has no frames on disk in {folder}"
+        problem = tr("{take} has no frames on disk in {folder}", take=take.name, folder=folder)
         raise UserProblem(problem)
     old = find(scene, take.job_id)
     first, count = round(take.frame_start), length(scene, take)

@@ -10,6 +10,7 @@ import bpy
 
 from . import compat, framefiles, playback, state, takes, wire
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def _connected(event: Any, _shown: Shown) -> None:
 def _disconnected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status = "connecting"
-    now.sentence = f"{event.reason[:1].upper()}{event.reason[1:]}; trying again"
+    reason = event.reason[:1].upper() + event.reason[1:]
+    now.sentence = tr("{reason}; trying again", reason=reason)
 
 
 def _refused(event: Any, _shown: Shown) -> None:
@@ -165,7 +167,7 @@ def write_row(run: state.Run) -> None:
     _row(
         run,
         state="running" if ended else update.state,
-        stage=f"Waiting, number {update.position}" if update.position else progress.stage,
+        stage=tr("Waiting, number {position}", position=update.position) if update.position else progress.stage,
         step=progress.step,
         steps=progress.steps,
         frames_done=run.received,

@@ -12,7 +12,22 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import choices, findings, follow, generation, paths, placing, playback, pump, room, state, takes, watch
+from . import (
+    bonemap_store,
+    choices,
+    findings,
+    follow,
+    framing,
+    generation,
+    paths,
+    placing,
+    playback,
+    pump,
+    room,
+    state,
+    takes,
+    watch,
+)
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -34,6 +49,8 @@ def wanstage_load_post(*_args: Any) -> None:
     now = state.now
     now.packs.clear()
     findings.forget()
+    bonemap_store.forget()
+    framing.forget()
     now.runs.clear()
     now.paused.clear()
     now.capture = None

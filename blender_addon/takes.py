@@ -11,6 +11,7 @@ import bpy
 
 from . import behind, compare, cut, framefiles, paths, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
+from .words import tr
 
 SCHEMA = 1
 ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
@@ -67,7 +68,10 @@ def new_folder(scene: bpy.types.Scene, job_id: str, task: str) -> str:
     try:
         wanted = pattern.format(scene=framefiles.safe_name(scene.name), task=task, take=job_id[:8])
     except (KeyError, IndexError, ValueError) as error:
-        problem = f"The frames folder '{pattern}' cannot be filled in: use {{scene}}, {{task}} and {{take}} only"
+        problem = tr(
+            "The frames folder '{pattern}' cannot be filled in: use {{scene}}, {{task}} and {{take}} only",
+            pattern=pattern,
+        )
         raise UserProblem(problem) from error
     return _unused(wanted)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import bpy
 
 
-def tr(sentence: str, **values: object) -> str:
+def tr(sentence: str, /, **values: object) -> str:
     """``sentence`` in Blender's language, with ``values`` put in for its ``{names}``, as ``str.format`` does.
 
     ``tr("Take {number} has no frame {frame}.", number=2, frame=17)``: write the sentence as one literal, since the
@@ -18,3 +18,8 @@ def tr(sentence: str, **values: object) -> str:
     """
     said = bpy.app.translations.pgettext_iface(sentence)
     return said.format(**values) if values else said
+
+
+def noted(word: str) -> str:
+    """``word`` as it is: ``tr`` is given it later, by way of a variable; here the translators find it."""
+    return word

@@ -9,6 +9,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from .. import cut, export, framefiles, takes
+from ..words import tr
 from .choose import _OnFrames, selected_problem
 
 KINDS = [
@@ -33,7 +34,13 @@ class WANSTAGE_OT_to_sequencer(_OnFrames, bpy.types.Operator):
         if takes.sound_file(take).is_file():
             takes.add_sound(scene, take)
         self.report(
-            {"INFO"}, f"{take.name} is on channel {strip.channel}; renders of {scene.name} now show the sequencer"
+            {"INFO"},
+            tr(
+                "{take} is on channel {channel}; renders of {scene} now show the sequencer",
+                take=take.name,
+                channel=strip.channel,
+                scene=scene.name,
+            ),
         )
         return {"FINISHED"}
 
@@ -70,10 +77,10 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
         """Write it."""
         take = _OnFrames._take(self, context)
         if take is None:
-            self.report({"ERROR"}, "There is no such take in this file")
+            self.report({"ERROR"}, tr("There is no such take in this file"))
             return {"CANCELLED"}
         if not self.filepath:
-            self.report({"ERROR"}, "Choose a file to write, or a folder for pictures")
+            self.report({"ERROR"}, tr("Choose a file to write, or a folder for pictures"))
             return {"CANCELLED"}
         target = Path(bpy.path.abspath(self.filepath))
         try:
@@ -83,8 +90,10 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
             return {"CANCELLED"}
         if self.kind != "MP4":
             export.copy_meta(take, target)
-        what = written[0] if len(written) == 1 else f"{len(written)} pictures in {target}"
-        self.report({"INFO"}, f"{take.name} was written: {what}")
+        what = (
+            written[0] if len(written) == 1 else tr("{count} pictures in {target}", count=len(written), target=target)
+        )
+        self.report({"INFO"}, tr("{take} was written: {what}", take=take.name, what=what))
         return {"FINISHED"}
 
 
