@@ -155,7 +155,8 @@ CASES: dict[str, tuple[Callable[[Scene, Path], None], str, tuple[str, ...]]] = {
     "no armature": (no_armature, "animate", ("no armature in the shot", "add a rigged character")),
     "all switched off": (all_switched_off, "animate", ("no armature in the shot", "switch one on under Characters")),
     "no known bones": (
-        a_snake, "animate", ("Walker has no bones", "are missing", "use a humanoid rig", "set its role to Kept under Characters"),
+        a_snake, "animate",
+        ("Walker has no bones", "are missing", "use a humanoid rig", "set its role to Kept under Characters"),
     ),
     "no known bones, i2v": (a_snake, "i2v", ("Walker has no bones", "set its role to Kept under Characters")),
     "empty range": (empty_range, "i2v", ("ends at frame 5, before it begins at frame 10", "set a later last frame")),
