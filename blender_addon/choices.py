@@ -37,10 +37,11 @@ def scene_frames(scene: bpy.types.Scene, take: Any) -> tuple[int, int]:
 def rivals(scene: bpy.types.Scene, take: Any) -> list[Any]:
     """The other takes of the same shot: those of its camera whose time overlaps."""
     first, last = scene_frames(scene, take)
+    camera = playback.camera_of(take)
     found = []
     for other in scene.wanstage.takes:
         left, right = scene_frames(scene, other)
-        if other.job_id != take.job_id and other.camera == take.camera and left <= last and right >= first:
+        if other.job_id != take.job_id and playback.camera_of(other) == camera and left <= last and right >= first:
             found.append(other)
     return found
 

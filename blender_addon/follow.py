@@ -91,20 +91,22 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
-    if run is None or run.problem or event.index < run.received:
+    index = event.index + run.first if run is not None else 0
+    # a later one than is due was on its way before we attached anew; it comes again in its turn
+    if run is None or run.problem or index != run.received:
         state.now.client.consumed(event)
         return
     try:
-        framefiles.write(run.folder, event.index, event.data)
+        framefiles.write(run.folder, index, event.data)
     except UserProblem as problem:
         fail(run, str(problem))
         return
     state.now.client.consumed(event)
-    run.received = event.index + 1
+    run.received = index + 1
     run.first_frame_s = run.first_frame_s or time.monotonic() - run.submitted
     if event.header.note:
-        run.notes[event.index] = event.header.note
-    shown.frame = (run.job_id, event.index)
+        run.notes[index] = event.header.note
+    shown.frame = (run.job_id, index)
     settle(run)
 
 
@@ -194,8 +196,9 @@ def settle(run: state.Run) -> None:
     update = run.update
     if run.settled or update is None or update.state not in wire.messages.TERMINAL:
         return
-    if update.state == "finished" and run.received < update.frames:
+    if update.state == "finished" and run.received < run.first + update.frames:
         return
+    run.received = framefiles.count(run.folder) or run.received  # of a redone part: with the frames behind it
     run.settled, run.done_s = True, time.monotonic() - run.submitted
     _end_row(run, update.state, update.error)
 
@@ -213,8 +216,10 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
     if found is None:
         return
     scene, take = found
-    take.state, take.problem, take.stage, take.eta = final, sentence, "", -1.0
-    take.frames_done, take.choice.seconds = run.received, run.done_s
+    for _, row in takes.all_takes():  # a full copy of the scene has a row of the same job
+        if row.job_id == run.job_id:
+            row.state, row.problem, row.stage, row.eta = final, sentence, "", -1.0
+            row.frames_done, row.choice.seconds = run.received, run.done_s
     values = takes.meta(take)
     values.update(state=final, frames=run.received, notes={str(k + 1): v for k, v in run.notes.items()},
                   timings={**getattr(run.update, "timings", {}), "first_frame": round(run.first_frame_s, 3),
@@ -237,7 +242,7 @@ def _make_plane(job_id: str) -> bool:
     if found is None or playback.find_plane(job_id) is not None:
         return False
     scene, take = found
-    camera = bpy.data.objects.get(take.camera)
+    camera = playback.camera_of(take)
     if camera is None:
         return False
     takes.place(scene, take, camera)

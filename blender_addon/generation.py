@@ -19,6 +19,7 @@ import msgspec
 from . import (
     capture,
     catalog,
+    framing,
     madefrom,
     preferences,
     preflight,
@@ -85,7 +86,7 @@ def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) 
     """What the task (None = the shot's) needs of the shot: the last pack when it holds that and nothing changed since,
     else a new capture. Returns CachedPack."""
     task = task or scene.wanstage.task
-    refuse(preflight.capture_problems(scene, task))
+    refuse(preflight.capture_problems(scene, task) or preflight.namesakes(scene))
     wanted = shots.parameters(scene, task)
     samples = shots.needs_samples(scene.wanstage, task)
     parts = wanted.parts if samples else shots.stills(scene.wanstage, task)
@@ -265,7 +266,7 @@ def references(scene: bpy.types.Scene) -> dict[int, Any]:
             path = shots.reference_path(item, scratch)
             if path is None:
                 continue
-            reference = capture.load_reference(path, assets())
+            reference = capture.load_reference(framing.reference(scene, item, path), assets())
         except capture.CaptureProblem as problem:
             raise UserProblem(str(problem)) from problem
         except (wire.errors.WanstageError, OSError) as problem:
@@ -368,18 +369,19 @@ def submit(
          "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
          "settings": take_settings.snapshot(scene), **extra_meta},
     )  # fmt: skip
-    take.choice.model = spec.model
+    take.choice.model, take.seen_by = spec.model, shot_camera
+    takes.framefiles.write_job(takes.folder(take), msgspec.json.encode(spec))
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
-    _send(scene, client, job_id, spec)
+    send(scene, client, job_id, spec)
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
 
 
-def _send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
+def send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
     """To the client; a job that the protocol does not take leaves no take."""
     try:
         client.submit(job_id, spec, assets())
@@ -409,8 +411,9 @@ def attach(take: Any) -> None:
     folder = takes.folder(take)
     takes.framefiles.make_folder(folder)
     received = takes.framefiles.count(folder)
-    run = state.Run(take.job_id, folder, received=received, submitted=time.monotonic())
+    first, last = takes.part_of(take)
+    run = state.Run(take.job_id, folder, received=received, first=first, submitted=time.monotonic())
     state.now.runs[take.job_id] = run
     take.state, take.problem, take.frames_done = "queued", "", received
-    client.attach(take.job_id, received)
+    client.attach(take.job_id, min(received, last + 1) - first)
     pump.start_timer()

@@ -18,7 +18,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import playback, shots
+from . import bonemap_store, playback, shots
 from .words import noted, tr
 
 VERSION = 1
@@ -111,6 +111,8 @@ def signature(scene: bpy.types.Scene, span: Span) -> Steps:
             digest.add(content(bpy.path.abspath(scene.wanstage.first_image)))
         for item in roots.get(part, ()):
             yield from _object(digest, item, follow=part != "look")
+            if part == "motion" and bonemap_store.overrides_of(item):
+                digest.add(bonemap_store.overrides_of(item))
         if part == "look":
             yield from _look(digest, scene, people)
         found[part] = digest.hash.hexdigest()
@@ -328,9 +330,13 @@ def _look(digest: _Digest, scene: bpy.types.Scene, people: list[Any]) -> Steps:
     owners = {slot.material for item in _set_of(scene, people, None) for slot in item.material_slots} - {None}
     for owner in (*sorted(owners, key=lambda owner: owner.name), *([scene.world] if scene.world else [])):
         yield from _nodes(digest, owner)
+    if shots.left_out(scene):
+        digest.add(shots.left_out(scene))
     for item in people:
         own = item.wanstage
         digest.add(item.name, own.face, own.joints, own.reference_image)
+        if own.framing != "auto":
+            digest.add(own.framing, own.box_left, own.box_right, own.box_top, own.box_bottom)
         for name in (own.reference, own.face_film):
             digest.add(content(bpy.path.abspath(name, library=item.library)) if name else b"")
         yield

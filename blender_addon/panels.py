@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
+from . import catalog, compat, preflight, progress, room, shots, state, talking
 from .operators import presets
 from .words import CONTEXT, noted, tr
 
@@ -136,50 +136,6 @@ def frames_text(scene: bpy.types.Scene) -> str:
     if count != whole:
         return tr("{count} of {whole} frames, {seconds:.1f} seconds", count=count, whole=whole, seconds=seconds)
     return tr("{count} frames, {seconds:.1f} seconds", count=count, seconds=seconds)
-
-
-class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
-    """Who is in the shot."""
-
-    bl_label = "Characters"
-    bl_order = 20
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split, layout.use_property_decorate = True, False
-        found = [item for item in context.scene.objects if item.type == "ARMATURE"]
-        if not found:
-            sentence(layout, tr("The scene has no armature"), "INFO")
-        for item in sorted(found, key=lambda item: item.name):
-            box = layout.box()
-            row = box.row()
-            row.use_property_split = False
-            row.prop(item.wanstage, "use", text=item.name)
-            if item.wanstage.use:
-                _person(box, item, context.scene.wanstage)
-
-
-def _person(layout: Any, item: bpy.types.Object, shot: Any) -> None:
-    speaks = shot.task == talking.TASK and shot.person == "character"
-    if not speaks and shot.task not in preflight.WITH_PEOPLE:
-        return
-    layout.prop(item.wanstage, "reference")
-    if not item.wanstage.reference:
-        layout.prop(item.wanstage, "reference_image", text="or Image")
-    if speaks:
-        return
-    layout.prop(item.wanstage, "joints")
-    if shot.engine == "wan":
-        _face(layout, item)
-
-
-def _face(layout: Any, item: bpy.types.Object) -> None:
-    own = item.wanstage
-    layout.prop(own, "face")
-    if own.face == "film":
-        layout.prop(own, "face_film")
-    elif own.face == "rig" and faces.known(item) is False:
-        sentence(layout, tr("The rig has no face: expression is not driven"), "INFO")
 
 
 class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
@@ -408,7 +364,6 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_UL_loras,
         WANSTAGE_PT_connection,
         WANSTAGE_PT_shot,
-        WANSTAGE_PT_characters,
         WANSTAGE_PT_look,
         WANSTAGE_PT_generate,
         WANSTAGE_PT_sampling,

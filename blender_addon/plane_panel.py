@@ -27,7 +27,7 @@ class WANSTAGE_PT_plane(bpy.types.Panel):
         layout, shot = self.layout, context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
         take = shot.takes[shot.take_index]
-        plane = bpy.data.objects.get(take.plane)
+        plane = playback.find_plane(take.job_id)
         if plane is None or playback.DEPTH not in plane:
             panels.sentence(layout, tr("The take has no plane yet: it comes with the first picture"), "INFO")
         else:

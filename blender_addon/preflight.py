@@ -136,6 +136,10 @@ def people_problems(scene: bpy.types.Scene, task: str) -> list[str]:
     """What is wrong with the characters and their people."""
     people = shots.characters(scene)
     if not people:
+        instance = next((item for item in scene.objects if _brings_a_rig(item)), None)
+        if instance is not None:
+            return [tr("{name} is an instance, whose rig cannot be captured: make a library override of it, "
+                       "or make it real", name=instance.name)]  # fmt: skip
         return [tr("There is no armature in the shot: add a rigged character, or switch one on under Characters")]
     found = []
     for item in people:
@@ -159,6 +163,22 @@ def people_problems(scene: bpy.types.Scene, task: str) -> list[str]:
             )
         )
     return found
+
+
+def _brings_a_rig(item: bpy.types.Object) -> bool:
+    """Whether an empty shows a collection that has an armature."""
+    shown = item.instance_collection if item.instance_type == "COLLECTION" else None
+    return shown is not None and any(each.type == "ARMATURE" for each in shown.all_objects)
+
+
+def namesakes(scene: bpy.types.Scene) -> list[str]:
+    """Characters of one name, which linked files bring: a shot knows its characters by their names."""
+    names = [item.name for item in shots.characters(scene)]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if not twice:
+        return []
+    return [tr("Two characters are named {name}, from two files: make a library override of one of them, or switch "
+               "one off under Characters", name=twice)]  # fmt: skip
 
 
 def _film_problems(item: bpy.types.Object) -> list[str]:

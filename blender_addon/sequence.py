@@ -18,7 +18,7 @@ from typing import Any
 
 import bpy
 
-from . import colors, compat, framefiles, playback
+from . import colors, compat, framefiles, paths, playback
 from .capture.sound import scene_rate
 from .problems import UserProblem
 from .soundtrack import MOST_CHANNELS, free_channel
@@ -28,14 +28,6 @@ MARK = "wanstage_shot"  # the timeline's shot that a strip is of; empty for take
 TAKE = "wanstage_pictures"  # the job of the take in it
 FIRST = "wanstage_first"  # where the take begins; a strip that was moved by hand stays where it is
 CHANNEL = "Wanstage"
-
-
-def relative(path: Path) -> str:
-    """As the .blend keeps a path: from its own folder where both are on one drive, else whole."""
-    home = bpy.data.filepath
-    if not home or Path(home).drive.lower() != path.drive.lower():
-        return str(path)
-    return bpy.path.relpath(str(path))
 
 
 def find(scene: bpy.types.Scene, job_id: str) -> Any:
@@ -52,7 +44,7 @@ def lay(scene: bpy.types.Scene, take: Any) -> Any:
     """The strip of the take's shot with the take's pictures; None without frames, or when no strips are wanted."""
     if not take.frames_done or not scene.wanstage_timeline.use_sequencer:
         return None
-    return _put(scene, take, Path(bpy.path.abspath(take.frames_dir)), of_shot(scene, take.shot), take.frames)
+    return _put(scene, take, paths.absolute(take.frames_dir), of_shot(scene, take.shot), take.frames)
 
 
 def send(scene: bpy.types.Scene, take: Any, folder: Path, instead: Iterable[str] = ()) -> Any:
@@ -126,16 +118,16 @@ def _channel(scene: bpy.types.Scene, take: Any, first: int, until: int) -> int:
 
 def _look_in(strip: Any, folder: Path) -> None:
     """Relative to the file once that is saved."""
-    where = relative(folder).rstrip("/\\") + os.sep
+    where = paths.relative(folder).rstrip("/\\") + os.sep
     if strip.directory != where:
         strip.directory = where
 
 
 def point_at(scene: bpy.types.Scene, job_id: str, folder: Path) -> None:
-    """The take's files have moved; the file that is being saved is not there yet, so the path is whole."""
+    """The take's files have moved."""
     strip = find(scene, job_id)
     if strip is not None:
-        strip.directory = str(folder) + os.sep
+        _look_in(strip, folder)
 
 
 def remove(scene: bpy.types.Scene, job_id: str) -> None:

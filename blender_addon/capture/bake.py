@@ -6,6 +6,7 @@ place at sample 0 (attribute ``wanstage_rest``, in the object's own space), whic
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +63,14 @@ class Bake:
         scene: bpy.types.Scene,
         copy: bpy.types.Scene,
         characters: list[tuple[int, Any]],
+        *,
+        gone: Container[Any] = (),
     ) -> None:
+        """``gone``: objects that are not to be seen."""
         self._made, self._clay = made, clay
         self._owner = {item: index for index, armature in characters for item in character_objects(scene, armature)}
         self._palette = Palette([index for index, _ in characters])
-        self._rendered = _rendered_objects(copy)
+        self._rendered = {item for item in _rendered_objects(copy) if item not in gone}
         self._items: dict[Any, _Item] = {}
         self._shared: dict[int, _Mesh] = {}
         self._stamp = -1

@@ -5,6 +5,7 @@ it active: never call it here.) Everything made on the way is removed in ``Scrat
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ class Scratch:
         """Remove everything, and the image that rendering leaves when there was none before."""
         while self._made:
             collection, block = self._made.pop()
-            getattr(bpy.data, collection).remove(block)
+            with contextlib.suppress(ReferenceError):  # another file was loaded: it went with the old one
+                getattr(bpy.data, collection).remove(block)
         left = _render_result()
         if self._render_result is None and left is not None:
             bpy.data.images.remove(left)
@@ -196,6 +198,12 @@ def character_objects(scene: bpy.types.Scene, armature: bpy.types.Object) -> lis
         grew = bool(found)
         inside |= found
     return [item for item in scene.objects if item in inside]
+
+
+def left_out_objects(scene: bpy.types.Scene, params: ShotParams) -> set[Any]:
+    """What is not to be seen: the armatures that are left out, and everything that moves with them."""
+    armatures = [scene.objects[name] for name in params.left_out if name in scene.objects]
+    return {item for armature in armatures for item in character_objects(scene, armature)}
 
 
 def _belongs(item: bpy.types.Object, inside: set[Any], armature: bpy.types.Object) -> bool:

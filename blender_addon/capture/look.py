@@ -14,7 +14,7 @@ from typing import Any
 import bpy
 
 from ..words import tr
-from .evaluate import Scratch, bare_copy, character_objects, scratch, set_frame
+from .evaluate import Scratch, bare_copy, character_objects, left_out_objects, scratch, set_frame
 from .params import PLANE, CaptureProblem, ShotParams
 from .pictures import read_targa
 
@@ -88,6 +88,7 @@ def render_look(
 ) -> bytes:  # fmt: skip
     """PNG bytes of sample 0, or of a scene frame, without the characters of these armatures (nor their shadows)."""
     gone = {item for armature in without for item in character_objects(scene, armature)}
+    gone |= left_out_objects(scene, params)
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone])
         if camera.name not in copy.objects:

@@ -11,7 +11,17 @@ from numpy.typing import NDArray
 from ..words import noted, tr
 from .bonemap import BoneMap, find_bone_map
 from .camera import CameraSample, project, read_camera
-from .evaluate import bare_copy, find_armature, find_camera, find_scene, full_copy, sample_frames, scratch, set_frame
+from .evaluate import (
+    bare_copy,
+    find_armature,
+    find_camera,
+    find_scene,
+    full_copy,
+    left_out_objects,
+    sample_frames,
+    scratch,
+    set_frame,
+)
 from .offsets import N_BODY, N_HAND, Points, build_points, pose_points
 from .params import CaptureProblem, CharacterParams, ShotParams
 from .visibility import OccluderProbe, RayProbe, point_states
@@ -210,7 +220,7 @@ def capture_pose(params: ShotParams) -> PoseCapture:
             copy = full_copy(made, scene, armatures)
         else:
             copy = bare_copy(made, scene, [camera, *armatures], armatures)
-        rays = RayProbe(copy, scene, readers) if params.occlusion else None
+        rays = RayProbe(copy, scene, readers, left_out_objects(scene, params)) if params.occlusion else None
         for frame in frames:
             depsgraph = set_frame(copy, frame)
             sample = read_camera(camera, depsgraph, params.width, params.height, aspect)

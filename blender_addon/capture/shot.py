@@ -15,7 +15,17 @@ from ..words import tr
 from .bake import Bake
 from .camera import CameraSample, read_camera
 from .clay import BACKDROP, ClayScene
-from .evaluate import Scratch, find_armature, find_camera, find_scene, full_copy, sample_frames, scratch, set_frame
+from .evaluate import (
+    Scratch,
+    find_armature,
+    find_camera,
+    find_scene,
+    full_copy,
+    left_out_objects,
+    sample_frames,
+    scratch,
+    set_frame,
+)
 from .face import capture_face
 from .look import render_look
 from .maps import AssetSink, OriginMapper, array_ref, clay_map, clean_depth, plate_map, smooth_edges
@@ -58,7 +68,7 @@ class _Renders:
         params = self.params
         self._clay = ClayScene(self.made, self.folder, (params.width, params.height), camera, params.samples)
         characters = [(reader.params.index, reader.armature) for reader in readers]
-        self.bake = Bake(self.made, self._clay, scene, copy, characters)
+        self.bake = Bake(self.made, self._clay, scene, copy, characters, gone=left_out_objects(scene, params))
 
     def sample(self, depsgraph: bpy.types.Depsgraph, camera: CameraSample, clip: tuple[float, float]) -> None:
         """Render one sample and store its maps."""
@@ -174,7 +184,8 @@ def _samples(
     aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
     copy = full_copy(renders.made, scene, [reader.armature for reader in readers])
     builder = TrackBuilder(params, readers)
-    rays = RayProbe(copy, scene, readers) if params.occlusion and not renders.tracks else None
+    gone = left_out_objects(scene, params)
+    rays = RayProbe(copy, scene, readers, gone) if params.occlusion and not renders.tracks else None
     for step, frame in enumerate(frames):
         depsgraph = set_frame(copy, frame)
         sample = read_camera(camera, depsgraph, params.width, params.height, aspect)
