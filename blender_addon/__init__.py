@@ -21,6 +21,7 @@ MODULES = (
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.remote",
     "operators.room",
     "operators.preflight",
     "operators.presets",
@@ -43,6 +44,7 @@ MODULES = (
     "takes_panel",
     "plane_panel",
     "setup_panel",
+    "remote_panel",
     "handlers",
 )
 

@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, preflight, progress, room, shots, state, talking
+from . import catalog, compat, preferences, preflight, progress, room, shots, state, talking
 from .operators import presets
 from .words import noted, tr
 
@@ -96,7 +96,11 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
         text, icon = STATUS[now.status]
-        layout.label(text=text, icon=icon)
+        name = preferences.chosen()
+        if name and now.status == "connected":
+            layout.label(text=tr("Connected to {name}", name=name), icon=icon, translate=False)
+        else:
+            layout.label(text=text, icon=icon)
         if now.client is None and now.launch is None:
             layout.operator("wanstage.connect", icon="LINKED")
         else:
