@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, preferences, preflight, progress, room, shots, state, talking
+from . import catalog, compat, estimates, preferences, preflight, progress, room, shots, state, talking
 from .operators import presets
 from .words import noted, tr
 
@@ -212,6 +212,8 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             column.prop(shot, "height")
         if info is not None and info.fast:
             layout.prop(shot, "quality")
+        for text, symbol in estimates.lines(context.scene):
+            sentence(layout, text, symbol)
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")

@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, follow, launch, playback, preferences, remote, room, setup_run, state, wire
+from . import VERSION, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
 from .problems import UserProblem
 from .words import tr
 
@@ -40,13 +40,14 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     except (UserProblem, wire.errors.WanstageError) as problem:
         _give_up(str(problem))
         return WORKING_S if _elsewhere() else None
+    asked = estimates.watch()
     room.watch()
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     if now.client is None and now.launch is None:
         return WORKING_S if _elsewhere() else None
     if busy:
         return FLOWING_S
-    return WORKING_S if now.active() or _elsewhere() or now.status in {"starting", "connecting"} else IDLE_S
+    return WORKING_S if asked or now.active() or _elsewhere() or now.status in {"starting", "connecting"} else IDLE_S
 
 
 def _elsewhere() -> bool:
