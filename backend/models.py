@@ -114,7 +114,7 @@ class Models:
 def passes(spec: JobSpec) -> int:
     """How often the model goes through its stages for this job: once, or once for each segment."""
     row = _ROWS.get(spec.model)
-    return row.passes(spec.frames, spec.talk.start_from_reference) if row else 1
+    return row.passes(spec.made, spec.talk.start_from_reference) if row else 1
 
 
 def _rows(engine: EngineRow) -> tuple[ModelRow, ...]:

@@ -145,7 +145,7 @@ class Scheduler:
         self._jobs[job_id] = job
         self._queue.append(job_id)
         log.info(
-            "job %s: %s by %s, %d frames of %dx%d", job_id, spec.task, spec.engine, spec.frames, spec.width, spec.height
+            "job %s: %s by %s, %d frames of %dx%d", job_id, spec.task, spec.engine, spec.made, spec.width, spec.height
         )
         self._changed(job)
         self.assign()
@@ -307,12 +307,12 @@ class Scheduler:
         slot.state, slot.job_id, slot.kill_at = "idle", "", None
 
     def _ended(self, job: Job, message: wm.RunEnded) -> None:
-        if message.outcome != "failed" and job.frames_done == job.spec.frames:
+        if message.outcome != "failed" and job.frames_done == job.spec.made:
             self._end(job, "finished")
         elif job.state == "cancelling":
             self._end(job, "cancelled")
         else:
-            error = message.error or f"the worker stopped after {job.frames_done} of {job.spec.frames} frames"
+            error = message.error or f"the worker stopped after {job.frames_done} of {job.spec.made} frames"
             self._fail(job, error, message.code if message.error else "job_failed")
 
     def _lost(self, slot: Slot, job_id: str, status: int) -> None:
@@ -372,7 +372,7 @@ class Scheduler:
             self._end(job, "cancelled")
         elif job.state == "queued":
             self._queue.append(job.job_id)
-        elif job.state == "running" and job.frames_done == job.spec.frames:
+        elif job.state == "running" and job.frames_done == job.spec.made:
             self._end(job, "finished")
         elif crashed:
             self._retry(job, "the server ended")

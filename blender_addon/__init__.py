@@ -15,9 +15,11 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 MODULES = (
+    "translations",
     "preferences",
     "properties",
     "timeline_rows",
+    "retarget_properties",
     "operators.connection",
     "operators.generate",
     "operators.models",
@@ -32,6 +34,8 @@ MODULES = (
     "operators.cast",
     "operators.compare",
     "operators.deliver",
+    "operators.redo",
+    "operators.retarget",
     "operators.view",
     "thumbnails",
     "faces",
@@ -42,7 +46,9 @@ MODULES = (
     "preflight_panel",
     "timeline_panel",
     "takes_panel",
+    "redo_panel",
     "plane_panel",
+    "retarget_panel",
     "setup_panel",
     "remote_panel",
     "handlers",

@@ -23,6 +23,7 @@ _MODULES = frozenset(
         "messages",
         "pairing",
         "pairing_code",
+        "redo",
         "refs",
         "session",
         "specs",

@@ -19,6 +19,9 @@ from ..words import noted, tr
 
 STEP_BUDGET_S = 0.05
 
+_going: list[tuple[Any, bpy.types.Timer]] = []
+"""What modal operators are at: steps and timer. Blender does not ask them to end when their class is unregistered."""
+
 
 class Stepwise:
     """Runs ``self._steps(context)``, a generator, at once or from a modal timer."""
@@ -47,6 +50,7 @@ class Stepwise:
         self._running = self._steps(context)
         self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.modal_handler_add(self)
+        _going.append((self._running, self._timer))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -82,6 +86,8 @@ class Stepwise:
             self._end(context)
 
     def _end(self, context: bpy.types.Context) -> None:
+        if (self._running, self._timer) in _going:
+            _going.remove((self._running, self._timer))
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
         self._running = self._timer = None
@@ -240,6 +246,17 @@ class WANSTAGE_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory(
+register, _unregister = bpy.utils.register_classes_factory(
     (WANSTAGE_OT_capture, WANSTAGE_OT_generate, WANSTAGE_OT_cancel)
 )
+
+
+def unregister() -> None:
+    """Put the scene back that a capture was at, and take its timer away."""
+    while _going:
+        steps, timer = _going.pop()
+        steps.close()
+        bpy.context.window_manager.event_timer_remove(timer)
+        if bpy.context.workspace is not None:
+            bpy.context.workspace.status_text_set(None)
+    _unregister()
