@@ -15,9 +15,11 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 MODULES = (
+    "translations",
     "preferences",
     "properties",
     "timeline_rows",
+    "retarget_properties",
     "operators.connection",
     "operators.generate",
     "operators.models",
@@ -31,6 +33,8 @@ MODULES = (
     "operators.cast",
     "operators.compare",
     "operators.deliver",
+    "operators.redo",
+    "operators.retarget",
     "operators.view",
     "thumbnails",
     "faces",
@@ -41,7 +45,9 @@ MODULES = (
     "preflight_panel",
     "timeline_panel",
     "takes_panel",
+    "redo_panel",
     "plane_panel",
+    "retarget_panel",
     "setup_panel",
     "handlers",
 )

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import bpy
 
-from . import capture, catalog, compat, motion, preflight, shots, state, takes, talking, timeline
+from . import bonemap_store, capture, catalog, compat, motion, preflight, shots, state, takes, talking, timeline
 from .capture.waves import open_sound
 from .words import tr
 
@@ -55,7 +55,7 @@ class Kept:
 
 
 _kept: dict[str, Kept] = {}
-OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses"})
+OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build"})
 
 
 def kept(scene: bpy.types.Scene) -> tuple[tuple[Finding, ...] | None, bool]:
@@ -76,7 +76,10 @@ def settings_key(scene: bpy.types.Scene) -> object:
     shot, render, now = scene.wanstage, scene.render, state.now
     welcome = now.welcome.server_id if now.welcome is not None else None
     markers = tuple((marker.frame, marker.camera.name if marker.camera else "") for marker in scene.timeline_markers)
-    people = tuple((item.name, item.wanstage.reference, item.wanstage.face) for item in shots.characters(scene))
+    people = tuple(
+        (item.name, item.wanstage.reference, item.wanstage.face, *bonemap_store.texts(item))
+        for item in shots.characters(scene)
+    )
     return (
         welcome, now.client is None, shot.engine, shot.model, shot.fit_frames, shot.steps, shot.quality,
         bool(shot.prompt), shot.sound_from, shot.sound_strip, shot.sound_file, shot.sound_skip, shot.person,
@@ -317,14 +320,9 @@ def _task(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     for sentence in preflight.task_problems(scene, shot.task):
         yield Finding("task", "error", sentence)
-    referred = [item.name for item in shots.characters(scene) if shots.has_reference(item)]
-    if shot.engine == "wan" and shot.task in preflight.WITH_PEOPLE and len(referred) > 1:
-        text = tr(
-            "The model puts a person on one character: {name}; {others} stays as it is",
-            name=referred[0],
-            others=" and ".join(referred[1:]),
-        )
-        yield Finding("people", "info", text)
+    from . import cast_findings  # which needs Finding
+
+    yield from cast_findings.of_settings(scene)
 
 
 def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -421,7 +419,9 @@ def _of_motion(scene: bpy.types.Scene) -> Generator[state.CaptureState, None, li
     found: list[Finding] = []
     for character in taken.characters:
         found += _of_character(scene, wanted, character)
-    return found
+    from . import cast_findings  # which needs Finding
+
+    return [*found, *cast_findings.of_proportions(scene, taken)]
 
 
 def _of_character(scene: bpy.types.Scene, wanted: Any, character: Any) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from mathutils import Vector
 
-from . import catalog, findings, shots, takes, talking, timeline
+from . import cast_findings, catalog, findings, shots, takes, talking, timeline
 from .problems import UserProblem
 from .words import tr
 
@@ -208,5 +208,6 @@ def _backend(_scene: bpy.types.Scene, _how: str) -> str:
 _FIXES: dict[str, Callable[[Any, str], str]] = {
     "no_camera": _no_camera, "camera": _camera, "cut": _cut, "frames": _frames, "empty_range": _empty_range,
     "too_long": _too_long, "rate": _rate, "size": _size, "aspect": _aspect, "face": _face, "sound": _sound,
+    "people": cast_findings.fix_people, "bones": cast_findings.fix_bones,
     "model": _model, "weights": _weights, "backend": _backend,
 }  # fmt: skip

@@ -91,21 +91,22 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
+    index = event.index + run.first if run is not None else 0
     # a later one than is due was on its way before we attached anew; it comes again in its turn
-    if run is None or run.problem or event.index != run.received:
+    if run is None or run.problem or index != run.received:
         state.now.client.consumed(event)
         return
     try:
-        framefiles.write(run.folder, event.index, event.data)
+        framefiles.write(run.folder, index, event.data)
     except UserProblem as problem:
         fail(run, str(problem))
         return
     state.now.client.consumed(event)
-    run.received = event.index + 1
+    run.received = index + 1
     run.first_frame_s = run.first_frame_s or time.monotonic() - run.submitted
     if event.header.note:
-        run.notes[event.index] = event.header.note
-    shown.frame = (run.job_id, event.index)
+        run.notes[index] = event.header.note
+    shown.frame = (run.job_id, index)
     settle(run)
 
 
@@ -195,8 +196,9 @@ def settle(run: state.Run) -> None:
     update = run.update
     if run.settled or update is None or update.state not in wire.messages.TERMINAL:
         return
-    if update.state == "finished" and run.received < update.frames:
+    if update.state == "finished" and run.received < run.first + update.frames:
         return
+    run.received = framefiles.count(run.folder) or run.received  # of a redone part: with the frames behind it
     run.settled, run.done_s = True, time.monotonic() - run.submitted
     _end_row(run, update.state, update.error)
 

@@ -14,14 +14,14 @@ import bpy
 
 from . import catalog, compat, preflight, progress, room, shots, state, talking
 from .operators import presets
-from .words import noted, tr
+from .words import CONTEXT, noted, tr
 
 STATUS = {
-    "off": ("Not connected", "UNLINKED"),
-    "starting": ("Starting the backend", "SORTTIME"),
-    "connecting": ("Connecting", "SORTTIME"),
-    "connected": ("Connected", "LINKED"),
-    "lost": ("Not connected", "ERROR"),
+    "off": (noted("Not connected"), "UNLINKED"),
+    "starting": (noted("Starting the backend"), "SORTTIME"),
+    "connecting": (noted("Connecting"), "SORTTIME"),
+    "connected": (noted("Connected"), "LINKED"),
+    "lost": (noted("Not connected"), "ERROR"),
 }
 FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
 BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
@@ -36,6 +36,7 @@ class _Panel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Wanstage"
+    bl_translation_context = CONTEXT
 
 
 def split(layout: Any) -> Any:
@@ -121,7 +122,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "frame_start")
             column.prop(shot, "frame_end")
-        layout.prop(shot, "fps", text="Rate")
+        layout.prop(shot, "fps", text=tr("Rate"), translate=False)
         sentence(layout, frames_text(scene), "TIME")
 
 
@@ -145,7 +146,9 @@ class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
-        layout.prop(shot, "task")
+        column = layout.column()
+        column.use_property_split = False  # names of tasks are long
+        column.prop(shot, "task", text="")
         _words(layout, shot, "prompt", noted("What is seen, in words"))
         _words(layout, shot, "negative_prompt", noted("What must not be seen"))
         if shot.task in shots.STILLS:

@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import cast, cast_properties, catalog, choices, compat, placing, take_properties, talking
+from . import cast, cast_properties, catalog, choices, compat, placing, redo_properties, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -377,9 +377,17 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         description="The character whose settings are shown",
     )
     cast_index: IntProperty(name="Character", get=cast.get_index, set=cast.set_index, options={"SKIP_SAVE"})
+    redo: PointerProperty(type=redo_properties.WANSTAGE_PG_redo)
 
 
-CLASSES = (*take_properties.CLASSES, *cast_properties.CLASSES, WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot)
+CLASSES = (
+    *take_properties.CLASSES,
+    *cast_properties.CLASSES,
+    *redo_properties.CLASSES,
+    WANSTAGE_PG_take,
+    WANSTAGE_PG_lora,
+    WANSTAGE_PG_shot,
+)
 _register, _unregister = bpy.utils.register_classes_factory(CLASSES)
 
 

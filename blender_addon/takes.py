@@ -99,6 +99,12 @@ def meta(take: Any) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def part_of(take: Any) -> tuple[int, int]:
+    """First and last frame (from 0) of a take that its own job makes: all, or the part that was made again."""
+    told = meta(take).get("redo")
+    return (told["first"] - 1, told["last"] - 1) if told else (0, max(take.frames, 1) - 1)
+
+
 def write_meta(take: Any, values: dict[str, Any]) -> None:
     """Into the .blend; ``framefiles.write_meta`` writes the same beside the frames when the take is finished."""
     take.meta = json.dumps(values, ensure_ascii=False)

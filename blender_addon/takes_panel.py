@@ -12,11 +12,11 @@ import bpy
 from . import catalog, choices, soundtrack, takes, talking, thumbnails
 from .operators import deliver
 from .panels import _Panel, chars_a_line, sentence
-from .words import tr
+from .words import noted, tr
 
 WIDE_CHARS = 36
 ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
-WORDS = {"finished": "Done", "failed": "Failed", "cancelled": "Stopped", "lost": "Lost"}
+WORDS = {"finished": noted("Done"), "failed": noted("Failed"), "cancelled": noted("Stopped"), "lost": noted("Lost")}
 
 
 def state_text(take: Any) -> str:

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import bpy
 
+CONTEXT = "Wanstage"
+"""Of words that Blender uses for something else, such as Look and Characters."""
+
 
 def tr(sentence: str, /, **values: object) -> str:
     """``sentence`` in Blender's language, with ``values`` put in for its ``{names}``, as ``str.format`` does.
@@ -16,7 +19,7 @@ def tr(sentence: str, /, **values: object) -> str:
     ``tr("Take {number} has no frame {frame}.", number=2, frame=17)``: write the sentence as one literal, since the
     tests read the literals to see that every language has it.
     """
-    said = bpy.app.translations.pgettext_iface(sentence)
+    said = bpy.app.translations.pgettext_iface(sentence, CONTEXT)
     return said.format(**values) if values else said
 
 
