@@ -16,10 +16,15 @@ from .capture.bonemap import NEEDED
 from .capture.reference import read_joints
 from .findings import Finding, Fix
 from .problems import UserProblem
-from .words import tr
+from .words import noted, tr
 
 MOST_NAMED = 3
 MOST_PARTS = 2
+PARTS = {
+    "upper arms": noted("upper arms"), "forearms": noted("forearms"), "thighs": noted("thighs"),
+    "shins": noted("shins"), "torso": noted("torso"), "shoulders": noted("shoulders"), "head": noted("head"),
+    "legs": noted("legs"), "arms": noted("arms"),
+}  # fmt: skip
 
 
 def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -131,14 +136,14 @@ def _compared(name: str, found: proportions.Compared) -> Iterator[Finding]:
         )
         yield Finding("unknown_build", "info", text)
     elif found.unknown:
-        parts = ", ".join(tr(part) for part in found.unknown)
+        parts = ", ".join(tr(PARTS[part]) for part in found.unknown)
         text = tr("Not seen stretched in the reference, so not compared with {name}: {parts}", name=name, parts=parts)
         yield Finding("unknown_build", "info", text)
 
 
 def difference_text(each: proportions.Difference) -> str:
     """Such as "legs are 18 % longer"."""
-    part, percent, one = tr(each.part), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
+    part, percent, one = tr(PARTS[each.part]), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
     if each.part == "shoulders":
         return (
             tr("shoulders are {percent} % wider", percent=percent)

@@ -12,12 +12,19 @@ import bpy
 from . import bonemap_store, cast, cast_properties, faces, framing, preflight, shots, talking
 from .capture.bonemap import BoneMap
 from .panels import _Panel, chars_a_line, sentence
-from .words import tr
+from .words import noted, tr
 
 HOW_ICONS = {"name": "CHECKMARK", "alternative": "CHECKMARK", "geometry": "QUESTION", "yours": "USER", "none": "BLANK1"}
 MOST_ROWS, ROWS = 5, 7
 WIDE_CHARS = 36
 PREVIEW_SCALE = 7.0
+KINDS = {
+    "hips": noted("Hips"), "chest": noted("Chest"), "neck": noted("Neck"), "head": noted("Head"),
+    "clavicle": noted("Clavicle"), "upper_arm": noted("Upper Arm"), "forearm": noted("Forearm"), "hand": noted("Hand"),
+    "thigh": noted("Thigh"), "shin": noted("Shin"), "foot": noted("Foot"), "toe": noted("Toe"), "eye": noted("Eye"),
+    "thumb": noted("Thumb"), "index": noted("Index"), "middle": noted("Middle"), "ring": noted("Ring"),
+    "pinky": noted("Pinky"),
+}  # fmt: skip
 
 
 class WANSTAGE_UL_cast(bpy.types.UIList):
@@ -162,7 +169,7 @@ def joint_title(joint: str) -> str:
     """ "upper_arm.L" as "L Upper Arm", "index.2.R" as "R Index 2": the side is seen in a narrow sidebar, too."""
     kind, *rest = joint.split(".")
     side = [rest.pop()] if rest else []
-    return " ".join((*side, tr(kind.replace("_", " ").title()), *rest))
+    return " ".join((*side, tr(KINDS[kind]), *rest))
 
 
 def short(bone: str) -> str:
