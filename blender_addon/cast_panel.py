@@ -5,6 +5,7 @@ Drawing looks at properties and at what is known already: no file, no search.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import bpy
@@ -45,16 +46,14 @@ class WANSTAGE_UL_cast(bpy.types.UIList):
 
     def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
         """The armatures alone, by name."""
-        items = getattr(data, name)
-        order = sorted(range(len(items)), key=lambda row: items[row].name)
-        wanted = self.filter_name.lower()
-        shown = [
-            self.bitflag_filter_item if item.type == "ARMATURE" and wanted in item.name.lower() else 0 for item in items
-        ]
-        places = [0] * len(order)
-        for place, row in enumerate(order):
+        items, rows, wanted = getattr(data, name), cast.known_rows(data), self.filter_name.lower()
+        shown, places = [0] * len(items), [-1] * len(items)
+        for place, row in enumerate(rows):
             places[row] = place
-        return shown, places
+            if wanted in items[row].name.lower():
+                shown[row] = self.bitflag_filter_item
+        rest = itertools.count(len(rows))
+        return shown, [next(rest) if place < 0 else place for place in places]
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -65,12 +64,11 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
-        count = sum(item.type == "ARMATURE" for item in scene.objects)
         item = cast.selected(scene)
         if item is None:
             sentence(layout, tr("The scene has no armature"), "INFO")
             return
-        rows = min(max(count, 2), MOST_ROWS)
+        rows = min(max(len(cast.known_rows(scene)), 2), MOST_ROWS)
         layout.template_list(
             "WANSTAGE_UL_cast", "", scene, "objects", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
         )
