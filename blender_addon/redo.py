@@ -361,10 +361,12 @@ def _show_kept(scene: bpy.types.Scene, job_id: str) -> None:
 
 
 def again(take: Any) -> Wish | None:
-    """The wish that a take was made by, to be made once more; None for takes of whole clips."""
+    """The wish that a take was made by, to be made once more; None for takes of whole clips. Raises UserProblem."""
     told = takes.meta(take).get("redo")
     if not told:
         return None
+    if takes.find(told["of"]) is None:
+        raise UserProblem(tr("The take that {name} is a part of was removed: make the whole shot anew", name=take.name))
     return Wish(told["of"], told["first"], told["last"], told.get("character", ""), told.get("overlap", 4),
                 int(takes.meta(take).get("seed", take.seed)), told.get("match_color", False),
                 told.get("model", ""))  # fmt: skip

@@ -30,7 +30,7 @@ class WANSTAGE_PT_redo(_Panel, bpy.types.Panel):
         for edge in ("FIRST", "LAST"):
             row = column.row(align=True)
             row.prop(own, edge.lower())
-            row.operator("wanstage.redo_edge", text="", icon="PLAYHEAD" if _has("PLAYHEAD") else "TIME").edge = edge
+            row.operator("wanstage.redo_edge", text="", icon="TIME").edge = edge
         layout.label(text=scene_text(scene, take, own.first, own.last), icon="TIME")
         if own.what == "CHARACTER":
             layout.prop(own, "character")
@@ -40,11 +40,6 @@ class WANSTAGE_PT_redo(_Panel, bpy.types.Panel):
         if take.engine == "wan":
             layout.prop(own, "model")
         _button(layout, scene, take, own)
-
-
-def _has(icon: str) -> bool:
-    """Whether this Blender has an icon."""
-    return icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
 
 
 def _button(layout: Any, scene: bpy.types.Scene, take: Any, own: Any) -> None:
