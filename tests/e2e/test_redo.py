@@ -157,6 +157,18 @@ def test_a_bundle_of_a_part_from_the_command_line(served: Served, tmp_path: Path
     assert sorted(each.name for each in out.glob("*.png")) == [f"frame_000{index}.png" for index in range(3)]
 
 
+def test_a_take_s_own_job_from_the_command_line(served: Served, tmp_path: Path) -> None:
+    """What the add-on keeps beside a take's frames, with the folder of what was captured."""
+    folder = AssetFolder(tmp_path / "captured")
+    spec = job(scene_pack(folder, WIDTH, HEIGHT, 6), "i2v")
+    part = msgspec.structs.replace(spec, redo=kept(folder, noise(6, HEIGHT, WIDTH), 5, 5))
+    (tmp_path / "job.json").write_bytes(msgspec.json.encode(part))
+    told = ("--assets", folder.root, "--set", "seed=3", "--out", tmp_path / "out", "--json")
+    status, lines, text = wanstage("submit", tmp_path / "job.json", *told, served=served)
+    assert status == 0, text
+    assert lines[-1]["frames"] == 1
+
+
 def test_what_is_no_part_is_refused_at_once(drafts: Seen, shot: DrivePack) -> None:
     spec, part = job(shot, "i2v", "raw"), kept(drafts.folder, noise(12, HEIGHT, WIDTH), 2, 4)
     for changed, sentence in (
