@@ -75,6 +75,10 @@ class Models:
 
         return store.installed(row, self._options)
 
+    def lacking(self, name: str) -> str:
+        """What a model lacks, in a sentence, as last seen; empty when nothing is known to be missing."""
+        return self._missing.get(name, "")
+
     # ---- for jobs -----------------------------------------------------------------------------------
 
     def check(self, engine: EngineRow, spec: JobSpec) -> None:
