@@ -14,6 +14,7 @@ from bpy.app.handlers import persistent
 
 from . import (
     bonemap_store,
+    cast,
     choices,
     compat,
     findings,
@@ -51,6 +52,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.packs.clear()
     findings.forget()
     bonemap_store.forget()
+    cast.forget()
     framing.forget()
     now.runs.clear()
     now.paused.clear()

@@ -21,7 +21,7 @@ CHANGE_NOTHING = {
     # of the file: a connection, a job, a set-up, the clipboard, a file on disk, the playback, or a preset
     "connect", "disconnect", "attach", "connect_remote", "cancel", "cancel_shots", "capture", "check", "copy_pull",
     "export_take", "make_room", "play_take", "setup", "setup_back", "setup_cancel", "setup_copy_log", "setup_remove",
-    "setup_repair", "add_preset",
+    "setup_repair", "add_preset", "export_bones", "preview_framing",
 }  # fmt: skip
 SMALL = {"a", "after", "an", "and", "as", "at", "but", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"}
 ICON_OF = {"label", "operator", "prop", "menu", "operator_menu_enum", "prop_search", "sentence", "popover"}
