@@ -15,6 +15,7 @@ from bpy.app.handlers import persistent
 from . import (
     bonemap_store,
     choices,
+    export,
     findings,
     follow,
     framing,
@@ -136,6 +137,13 @@ def wanstage_render_cancel(*_args: Any) -> None:
 
 
 @persistent
+def wanstage_render_write(*args: Any) -> None:
+    """A frame of a film that is exported."""
+    if args and isinstance(args[0], bpy.types.Scene):
+        export.frame_written(args[0].name)
+
+
+@persistent
 def wanstage_undo_post(*_args: Any) -> None:
     """Undo brings old rows back: write into them what is known now."""
     state.now.revision += 1
@@ -185,6 +193,7 @@ _HANDLERS = {
     "render_init": wanstage_render_init,
     "render_complete": wanstage_render_complete,
     "render_cancel": wanstage_render_cancel,
+    "render_write": wanstage_render_write,
     "undo_post": wanstage_undo_post,
     "redo_post": wanstage_redo_post,
     "depsgraph_update_post": wanstage_depsgraph_update_post,
@@ -212,4 +221,5 @@ def unregister() -> None:
     pump.stop_timer()
     watch.stop()
     room.restore()
+    export.stop()
     state.reset()
