@@ -83,6 +83,7 @@ def attach_unfinished() -> int:
 @persistent
 def wanstage_save_pre(*args: Any) -> None:
     """Saving brings takes along from the cache, so that paths can be relative; into another folder it leaves them."""
+    room.before_save()
     target = _target(args)
     if target is None:
         return
@@ -100,6 +101,7 @@ def wanstage_save_pre(*args: Any) -> None:
 @persistent
 def wanstage_save_post(*args: Any) -> None:
     """After a copy was saved the open file's own paths are put back."""
+    room.after_save()
     target = _target(args)
     if target is not None:
         paths.after_save(target)
