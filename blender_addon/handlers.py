@@ -15,6 +15,7 @@ from bpy.app.handlers import persistent
 from . import (
     bonemap_store,
     choices,
+    compat,
     export,
     findings,
     follow,
@@ -84,6 +85,7 @@ def attach_unfinished() -> int:
 def wanstage_save_pre(*args: Any) -> None:
     """Saving brings takes along from the cache, so that paths can be relative; into another folder it leaves them."""
     room.before_save()
+    compat.keep_overrides()
     target = _target(args)
     if target is None:
         return
