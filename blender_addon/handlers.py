@@ -15,6 +15,7 @@ from bpy.app.handlers import persistent
 from . import (
     bonemap_store,
     choices,
+    compat,
     findings,
     follow,
     framing,
@@ -82,6 +83,7 @@ def attach_unfinished() -> int:
 @persistent
 def wanstage_save_pre(*args: Any) -> None:
     """Saving brings takes along from the cache, so that paths can be relative; into another folder it leaves them."""
+    compat.keep_overrides()
     target = _target(args)
     if target is None:
         return
