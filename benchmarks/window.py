@@ -1,4 +1,4 @@
-"""What the add-on costs in a window: drawing its panels, its timer while nothing happens, its ticks while frames stream.
+"""What the add-on costs in a window: its panels, its timer while nothing happens, its ticks while frames stream.
 
     python benchmarks/window.py      (in the test environment; needs Debian's blender and Xvfb)
 
@@ -86,8 +86,21 @@ def measure(folder: Path) -> dict[str, Any]:
         told = {"DISPLAY": name, "BLENDER_USER_SCRIPTS": str(install(folder)), "PYTHONPATH": str(modules()),
                 "WANSTAGE_CONNECTION": str(connection), "WANSTAGE_DATA": str(folder / "data"),
                 "WANSTAGE_BENCH_OUT": str(found)}  # fmt: skip
-        command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0", "1280", "920",
-                   "-noaudio", "--addons", "wanstage", "--python", str(ROOT / "benchmarks" / "window_scene.py")]
+        command = [
+            "blender",
+            "--factory-startup",
+            "--no-native-pixels",
+            "--window-geometry",
+            "0",
+            "0",
+            "1280",
+            "920",
+            "-noaudio",
+            "--addons",
+            "wanstage",
+            "--python",
+            str(ROOT / "benchmarks" / "window_scene.py"),
+        ]
         done = subprocess.run(command, env={**os.environ, **told}, capture_output=True, text=True, timeout=WITHIN_S,
                               check=False)  # fmt: skip
     if not found.is_file():

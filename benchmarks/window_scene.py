@@ -1,7 +1,8 @@
 """Runs inside the window's Blender of ``window.py``: a large scene, all panels open, and what each of our calls takes.
 
 Panels: each ``draw`` and ``draw_header`` of the tab over many redraws of the sidebar, not connected and connected with
-takes. Timer: all our timers together while nothing happens. Ticks: ``pump.tick`` while frames stream onto a plane.
+takes. Timer: all our timers together while nothing happens. Ticks: ``pump.tick`` while frames stream onto a plane; the
+tick that ends a take pushes an undo step, which takes Blender as long as any step of the user's own: it is told apart.
 Edits: what one edit of the scene costs in our handler. Milliseconds; ``cpu`` leaves out what the system gave to others.
 """
 
@@ -18,16 +19,37 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from wanstage import faces, follow, handlers, pump, state, takes, thumbnails, watch, wire
+from wanstage import (
+    compat,
+    faces,
+    follow,
+    framefiles,
+    handlers,
+    playback,
+    pump,
+    state,
+    takes,
+    thumbnails,
+    watch,
+    wire,
+)
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "bpy" / "capture"))
 import people
 
 OUT = Path(os.environ["WANSTAGE_BENCH_OUT"])
-OBJECTS, CAMERAS, REDRAWS = 400, 10, 120
+OBJECTS, CAMERAS, REDRAWS = 400, 10, 60
 REST_S = 15.0
 FRAMES, DELAY_S = 41, 0.02
 Steps = Iterator[float]
+PARTS = (
+    ("write", framefiles, "write"),
+    ("frame", playback, "show_frame"),
+    ("preview", playback, "show_preview"),
+    ("place", takes, "place"),
+    ("end", follow, "_end_row"),
+    ("undo step", compat, "undo_push"),
+)
 
 calls: dict[str, list[tuple[float, float]]] = {}  # name -> (wall, cpu) milliseconds of each call
 found: dict[str, Any] = {"blender": bpy.app.version_string, "objects": OBJECTS, "bounds_ms": {
@@ -38,7 +60,7 @@ def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     """``call``, noting what each of its calls takes."""
 
     @functools.wraps(call)
-    def run(*values: Any, **named: Any) -> Any:
+    def run(*values: object, **named: object) -> object:
         began, worked = time.perf_counter(), time.thread_time()
         try:
             return call(*values, **named)
@@ -53,7 +75,7 @@ def drawn(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     """As ``timed``, with the two arguments that Blender wants a panel's functions to have."""
     inner = timed(name, call)
 
-    def run(self: Any, context: Any) -> None:
+    def run(self: object, context: object) -> None:
         inner(self, context)
 
     return run
@@ -93,6 +115,8 @@ def watch_timers() -> None:
     for name, module, call in (("timer pump", pump, "tick"), ("timer watch", watch, "tick"),
                                ("timer thumbnails", thumbnails, "load"), ("timer faces", faces, "look")):  # fmt: skip
         setattr(module, call, timed(name, getattr(module, call)))
+    for part, module, call in PARTS:
+        setattr(module, call, timed(part, getattr(module, call)))
     listed = bpy.app.handlers.depsgraph_update_post
     listed.remove(handlers.wanstage_depsgraph_update_post)
     listed.append(timed("edit", handlers.wanstage_depsgraph_update_post))
@@ -120,7 +144,7 @@ def build() -> None:
     bpy.context.preferences.view.show_splash = False
 
 
-def sidebar() -> Any:
+def sidebar() -> bpy.types.Region:
     """Its region, opened."""
     area = next(area for area in bpy.context.window_manager.windows[0].screen.areas if area.type == "VIEW_3D")
     area.spaces[0].show_region_ui = True
@@ -175,7 +199,8 @@ def stream(width: int, height: int, preview_side: int, *, keep: bool = True) -> 
     knobs = json.dumps({"preview_side": preview_side, "delay_s": DELAY_S})
     spec = wire.specs.JobSpec("t2v", width, height, FRAMES, 16.0, engine="test", model="test", prompt=knobs)
     run = state.now.runs[job] = state.Run(job, takes.folder(take), submitted=time.monotonic())
-    calls["timer pump"] = []
+    for name in ("timer pump", *(name for name, _, _ in PARTS)):
+        calls[name] = []
     state.now.client.submit(job, spec, wire.assets.AssetFolder(takes.folder(take)))
     state.now.client.attach(job)
     pump.start_timer()
@@ -183,10 +208,16 @@ def stream(width: int, height: int, preview_side: int, *, keep: bool = True) -> 
         yield 0.1
     yield 0.3
     busy = [(wall, cpu) for wall, cpu in calls["timer pump"] if wall > 0.2]
+    undo = calls["undo step"][0] if calls["undo step"] else (0.0, 0.0)
+    last = max(range(len(busy)), key=lambda at: busy[at][1] if busy[at][0] >= undo[0] else 0.0)
+    busy[last] = (busy[last][0] - undo[0], busy[last][1] - undo[1])
     if keep:
         found.setdefault("ticks", []).append({
             "size": f"{width}x{height}", "preview_side": preview_side, "frames": run.received, "ticks": len(busy),
-            "ms": summary([wall for wall, _ in busy]), "cpu_ms": summary([cpu for _, cpu in busy])})  # fmt: skip
+            "ms": summary([wall for wall, _ in busy]), "cpu_ms": summary([cpu for _, cpu in busy]),
+            "undo_step_ms": {"wall": round(undo[0], 2), "cpu": round(undo[1], 2)},
+            "longest_cpu_ms": {name: round(max(cpu for _, cpu in calls[name]), 2)
+                               for name, _, _ in PARTS if calls[name] and name != "undo step"}})  # fmt: skip
 
 
 def edits() -> Steps:
@@ -222,10 +253,13 @@ def script() -> Steps:
     yield from edits()
 
 
-def go(steps: Steps = script()) -> float | None:
+running = script()
+
+
+def go() -> float | None:
     """A timer that runs the script, writes what was found, and quits."""
     try:
-        return next(steps)
+        return next(running)
     except StopIteration:
         OUT.write_text(json.dumps(found))
     except Exception:
