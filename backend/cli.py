@@ -1,6 +1,6 @@
 """The command line: ``wanstage serve``, jobs (``submit``, ``jobs``, ``watch``, ``cancel``, ``remove``, ``fetch``),
-``models``, ``plan``, ``bench``, ``speak``, ``doctor``, and for backends on other machines ``pair``, ``clients``,
-``unpair`` there and ``connect`` here.
+``models``, ``plan``, ``bench``, ``speak``, ``pose``, ``doctor``, and for backends on other machines ``pair``,
+``clients``, ``unpair`` there and ``connect`` here.
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
@@ -18,7 +18,7 @@ from protocol.errors import ConnectionProblem, WanstageError
 from protocol.specs import PlanName
 from wan_models.engine import RequestRefused
 
-from . import bench_command, models_command, pair_command, plan_command, speak_command
+from . import bench_command, models_command, pair_command, plan_command, pose_command, speak_command
 from .settings import MIB, Settings, default_connection, default_data
 
 EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -232,6 +232,7 @@ def parser() -> argparse.ArgumentParser:
     bench_command.add_parser(commands)
     speak_command.add_parser(commands)
     pair_command.add_parsers(commands)
+    pose_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="say what works here, with a round trip through a private backend")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--data", type=Path, metavar="DIR")

@@ -111,8 +111,10 @@ class JobStore:
         ]
 
     def keep_run(self, job: Job) -> None:
-        """Remember how long a finished job took; nothing of one that was resumed or failed. It outlives the job."""
-        if job.state != "finished" or job.attempt != 1:
+        """Remember how long a finished job took; nothing of one that was resumed, failed or made only a part anew. It
+        outlives the job.
+        """
+        if job.state != "finished" or job.attempt != 1 or job.spec.redo is not None:
             return
         row = msgspec.msgpack.encode(question_of(job.spec)), msgspec.json.encode(job.timings)
         try:

@@ -23,6 +23,7 @@ MODULES = (
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.remote",
     "operators.room",
     "operators.preflight",
     "operators.presets",
@@ -49,6 +50,7 @@ MODULES = (
     "plane_panel",
     "retarget_panel",
     "setup_panel",
+    "remote_panel",
     "handlers",
 )
 

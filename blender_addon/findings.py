@@ -10,39 +10,33 @@ import dataclasses
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 
-from . import bonemap_store, capture, catalog, compat, motion, preflight, shots, state, takes, talking, timeline
+from . import (
+    bonemap_store,
+    capture,
+    catalog,
+    compat,
+    estimates,
+    motion,
+    needs,
+    preflight,
+    shots,
+    state,
+    takes,
+    talking,
+    timeline,
+)
 from .capture.waves import open_sound
+from .finding import Finding, Fix, Severity
 from .words import tr
 
-Severity = Literal["error", "warning", "info"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 ASPECT_TOLERANCE = 0.05
 """Pictures whose shapes differ by less are cut or padded by so little that nobody minds."""
 MOST_JOINTS = 3
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A button: what it says, and which of a finding's remedies it is; the size that it sets, where it sets one."""
-
-    label: str
-    how: str = ""
-    size: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. ``frame``: the scene frame at which it is first seen; None = it is about all of the shot."""
-
-    id: str
-    severity: Severity
-    text: str
-    fixes: tuple[Fix, ...] = ()
-    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +75,8 @@ def settings_key(scene: bpy.types.Scene) -> object:
         for item in shots.characters(scene)
     )
     return (
-        welcome, now.client is None, shot.engine, shot.model, shot.fit_frames, shot.steps, shot.quality,
+        welcome, now.client is None, estimates.of(scene), shot.plan, shot.engine, shot.model, shot.fit_frames,
+        shot.steps, shot.quality,
         bool(shot.prompt), shot.sound_from, shot.sound_strip, shot.sound_file, shot.sound_skip, shot.person,
         shot.person_file, render.resolution_x, render.resolution_y, len(shot.takes), markers, people,
     )  # fmt: skip
@@ -135,7 +130,7 @@ def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
     yield from _cut(scene)
     yield from _task(scene)
     yield from _sound(scene)
-    yield from _time(scene)
+    yield from needs.of_shot(scene)
 
 
 def _backend(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -356,34 +351,6 @@ def sound_seconds(scene: bpy.types.Scene) -> float | None:
 def sound_end(scene: bpy.types.Scene, seconds: float) -> int:
     """The last scene frame in which the sound is heard."""
     return int(shots.frame_range(scene)[0] + math.ceil(seconds * takes.scene_fps(scene) - 1e-6) - 1)
-
-
-def _time(scene: bpy.types.Scene) -> Iterator[Finding]:
-    """How long it took last time: the backend says nothing of runs to come."""
-    shot, size = scene.wanstage, shots.size(scene.wanstage)
-    for take in reversed(shot.takes):
-        made = takes.meta(take)
-        same = made.get("engine") == shot.engine and made.get("model") == shot.model and take.task == shot.task
-        seconds = (made.get("timings") or {}).get("done")
-        if same and seconds and take.state == "finished" and (take.width, take.height) == size:
-            text = tr(
-                "{take} of this model and size took {time} for {frames} frames",
-                take=take.name,
-                time=duration(seconds),
-                frames=take.frames,
-            )
-            yield Finding("time", "info", text)
-            return
-
-
-def duration(seconds: float) -> str:
-    """Such as "2 min 5 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        tr("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
-        if minutes
-        else tr("{seconds:.1f} s", seconds=seconds)
-    )
 
 
 # ---- poses -------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, framefiles, playback, state, takes, wire
+from . import compat, estimates, findings, framefiles, playback, state, takes, wire
 from .problems import UserProblem
 from .words import tr
 
@@ -51,6 +51,7 @@ def handle(event: Any, shown: Shown) -> None:
 def _connected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status, now.sentence, now.welcome = "connected", "", event.welcome
+    estimates.forget()
 
 
 def _disconnected(event: Any, _shown: Shown) -> None:
@@ -115,8 +116,16 @@ def _preview(event: Any, shown: Shown) -> None:
         shown.preview = event
 
 
+def _estimated(event: Any, _shown: Shown) -> None:
+    if estimates.arrived(event.request, event.estimate):
+        findings.again(bpy.context.scene)
+
+
 def _request_failed(event: Any, _shown: Shown) -> None:
     sentence = str(event.error)
+    if event.request == "estimate":
+        estimates.failed(sentence)
+        return
     run = state.now.runs.get(event.job_id)
     if run is None:
         state.now.sentence = sentence
@@ -142,6 +151,7 @@ _HANDLERS = {
     "JobChanged": _job_changed,
     "FrameArrived": _frame,
     "PreviewArrived": _preview,
+    "Estimated": _estimated,
     "RequestDone": _done,
     "RequestFailed": _request_failed,
 }
@@ -213,6 +223,7 @@ def fail(run: state.Run, sentence: str, final: str = "failed") -> None:
 def _end_row(run: state.Run, final: str, sentence: str) -> None:
     found = takes.find(run.job_id)
     run.final = final
+    estimates.forget()  # how long it took is known now
     if found is None:
         return
     scene, take = found

@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, preflight, progress, room, shots, state, talking
+from . import catalog, compat, estimates, preferences, preflight, progress, pump, room, shots, state, talking
 from .operators import presets
 from .words import CONTEXT, noted, tr
 
@@ -97,7 +97,11 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
         text, icon = STATUS[now.status]
-        layout.label(text=text, icon=icon)
+        name = preferences.chosen()
+        if name and now.status == "connected":
+            layout.label(text=tr("Connected to {name}", name=name), icon=icon, translate=False)
+        else:
+            layout.label(text=text, icon=icon)
         if now.client is None and now.launch is None:
             layout.operator("wanstage.connect", icon="LINKED")
         else:
@@ -211,6 +215,10 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             column.prop(shot, "height")
         if info is not None and info.fast:
             layout.prop(shot, "quality")
+        for text, symbol in estimates.lines(context.scene):
+            sentence(layout, text, symbol)
+        if state.now.resting and estimates.is_asked(context.scene):
+            pump.start_timer()  # a setting has changed: its answer is waited for
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")

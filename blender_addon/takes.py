@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import behind, compare, cut, framefiles, paths, playback, preferences, sequence, soundtrack, state
+from . import behind, compare, framefiles, paths, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
 from .words import tr
 
@@ -205,7 +205,6 @@ def move_beside_file(target_blend: Path) -> int:
         sequence.point_at(scene, take.job_id, target)
         behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
-        cut.point_at(scene, take.job_id, target)
         if Path(scene.wanstage.first_image).parent == source:
             scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
         moved += 1
@@ -220,7 +219,6 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     state.now.removed.add(job_id)
     compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
-    cut.remove(scene, job_id)
     sequence.remove(scene, job_id)
     behind.take_away(job_id)
     playback.remove_plane(job_id)

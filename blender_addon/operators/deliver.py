@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from .. import cut, export, framefiles, takes
+from .. import choices, export, framefiles, sequence, takes
 from ..words import tr
 from .choose import _OnFrames, selected_problem
 
@@ -20,17 +20,24 @@ KINDS = [
 
 
 class WANSTAGE_OT_to_sequencer(_OnFrames, bpy.types.Operator):
-    """Add the take to the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
+    """Put the take into the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
 
     bl_idname = "wanstage.to_sequencer"
     bl_label = "Send to Sequencer"
     bl_options = {"REGISTER", "UNDO"}
 
     job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    beside: BoolProperty(
+        name="Beside Other Takes",
+        default=False,
+        options={"SKIP_SAVE"},
+        description="On a channel of its own; else a take of the same shot that is there gives its place",
+    )
 
     def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
         scene, _ = takes.find(take.job_id)
-        strip = cut.send(scene, take, takes.folder(take))
+        instead = [] if self.beside else [each.job_id for each in choices.rivals(scene, take)]
+        strip = sequence.send(scene, take, takes.folder(take), instead)
         if takes.sound_file(take).is_file():
             takes.add_sound(scene, take)
         self.report(

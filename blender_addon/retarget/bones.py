@@ -180,18 +180,60 @@ class Stage:
         self.armature.evaluated_get(depsgraph).pose.bones.foreach_get("matrix", flat)
 
 
+CHANNELS = ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle", "scale")
+NUMBERS = (bool, int, float)
+
+
+class Held:
+    """What an armature's bones and numbers of its own hold, to be put back exactly."""
+
+    def __init__(self, armature: Any) -> None:
+        self._armature = armature
+        self._bones = {
+            bone.name: (
+                {channel: tuple(getattr(bone, channel)) for channel in CHANNELS},
+                {key: value for key, value in bone.items() if isinstance(value, NUMBERS)},
+            )
+            for bone in armature.pose.bones
+        }
+        self._own = {key: value for key, value in armature.items() if isinstance(value, NUMBERS)}
+
+    def put_back(self) -> None:
+        """Only what has changed is written."""
+        for name, (channels, numbers) in self._bones.items():
+            bone = self._armature.pose.bones.get(name)
+            if bone is None:
+                continue
+            for channel, value in channels.items():
+                if tuple(getattr(bone, channel)) != value:
+                    setattr(bone, channel, value)
+            _put_numbers(bone, numbers)
+        _put_numbers(self._armature, self._own)
+
+
+def _put_numbers(owner: Any, numbers: dict[str, Any]) -> None:
+    for key, value in numbers.items():
+        if owner.get(key) != value:
+            owner[key] = value
+
+
 @contextmanager
 def stage(armature: Any, rig: Rig, user_scene: Any, frames: Array) -> Iterator[Stage]:
     """A ``Stage``; whatever happens, the rig's own action animates it again and nothing temporary is left."""
-    before = actions.assigned(armature)
-    with scratch() as made:
-        copy = bare_copy(made, user_scene, [armature], [armature])
-        made_stage = Stage(armature, rig, copy, frames)
-        try:
-            yield made_stage
-        finally:
-            actions.restore(armature, before)
-            bpy.data.actions.remove(made_stage.action)
+    before, held = actions.assigned(armature), Held(armature)
+    try:
+        with scratch() as made:
+            copy = bare_copy(made, user_scene, [armature], [armature])
+            made_stage = Stage(armature, rig, copy, frames)
+            try:
+                yield made_stage
+            finally:
+                actions.restore(armature, before)
+                bpy.data.actions.remove(made_stage.action)
+    finally:
+        if before.had_data:  # Blender would evaluate the action anew and lose what was posed without a key
+            bpy.context.view_layer.update()
+            held.put_back()
 
 
 def write(curves: Any, armature: Any, rig: Rig, channels: Channels, frames: Array) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from .. import bonemap_store
 from ..problems import UserProblem
 from ..words import tr
-from . import bones, feet, report
-from .posefile import PoseFile, read_pose
+from . import bones, feet, joints, report
+from .posefile import Person, PoseFile, read_pose
 from .rig import Rig, read_rig
 from .solve import Motion, sample, solve, start_here
 from .turns import Array
@@ -107,8 +107,7 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     check(armature)
     file = read_pose(path, options.person)
     rig = read_rig(armature, overrides_of(armature), options.limbs)
-    if not options.fingers:
-        rig = _without_fingers(rig)
+    rig = _without_fingers(rig, _unseen(file.person) if options.fingers else set(joints.NAMES))
     frames = key_frames(file, scene, options.first)
     fps = scene_fps(scene)
     samples = sample(file.person, file.fps, (frames - options.first) / fps)
@@ -137,8 +136,15 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     )
 
 
-def _without_fingers(rig: Rig) -> Rig:
-    keep = [i for i, node in enumerate(rig.nodes) if not node.name.endswith(("Proximal", "Intermediate", "Distal"))]
+def _unseen(person: Person) -> set[str]:
+    """Joints that were seen in no frame."""
+    return {name for i, name in enumerate(joints.NAMES) if not person.confidence[:, i].any()}
+
+
+def _without_fingers(rig: Rig, unwanted: set[str]) -> Rig:
+    """Fingers of which nothing is known stay as they are, rather than being straightened."""
+    fingers = ("Proximal", "Intermediate", "Distal")
+    keep = [i for i, node in enumerate(rig.nodes) if not (node.first.endswith(fingers) and node.first in unwanted)]
     new = {old: row for row, old in enumerate(keep)}
     nodes = tuple(replace(rig.nodes[i], parent=new.get(rig.nodes[i].parent, -1)) for i in keep)
     return replace(rig, nodes=nodes, head=rig.head[keep], tail=rig.tail[keep], controls=rig.controls[keep])

@@ -15,18 +15,15 @@ import numpy as np
 from . import bones, faces
 from .plan import Plan
 
-CHANNELS = ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle")
-
 
 @dataclass
 class Preview:
-    """``kept``: what every bone, switch and shape key held; ``frame`` at which that was."""
+    """``kept`` and ``keys``: what bones, switches and shape keys held; ``frame`` at which that was."""
 
     plan: Plan
     scene: str
     frame: tuple[int, float]
-    kept: dict[str, dict[str, tuple[float, ...]]]
-    switches: dict[tuple[str, str], Any]
+    kept: bones.Held
     keys: list[tuple[str, dict[str, int], dict[str, float]]] = field(default_factory=list)
 
 
@@ -50,20 +47,13 @@ def start(scene: Any, plan: Plan) -> None:
     """Show a plan on its rig; a preview that was on ends first."""
     stop()
     armature = bpy.data.objects[plan.armature]
-    pose = armature.pose.bones
-    kept = {
-        node.control: {channel: tuple(getattr(pose[node.control], channel)) for channel in CHANNELS}
-        for node in plan.rig.nodes
-    }
-    switches = {
-        (each.bone, each.prop): pose[each.bone][each.prop] for each in plan.rig.switches if each.prop in pose[each.bone]
-    }
+    kept = bones.Held(armature)
     keys = []
     if plan.face is not None:
         for owner, rows in faces.face_keys(scene, armature, plan.file.blendshapes):
             keys.append((owner.name, rows, {name: owner.key_blocks[name].value for name in rows}))
     frame = (scene.frame_current, scene.frame_subframe)
-    _State.preview = Preview(plan, scene.name, frame, kept, switches, keys)
+    _State.preview = Preview(plan, scene.name, frame, kept, keys)
     for kind, handler in _HANDLERS.items():
         getattr(bpy.app.handlers, kind).append(handler)
     show(scene)
@@ -101,12 +91,7 @@ def stop() -> bool:
 def _put_back(preview: Preview) -> None:
     armature = bpy.data.objects.get(preview.plan.armature)
     if armature is not None:
-        for name, channels in preview.kept.items():
-            bone = armature.pose.bones.get(name)
-            for channel, numbers in channels.items() if bone is not None else ():
-                setattr(bone, channel, numbers)
-        for (name, prop), value in preview.switches.items():
-            armature.pose.bones[name][prop] = value
+        preview.kept.put_back()
         armature.update_tag(refresh={"OBJECT", "DATA"})
     for name, _, values in preview.keys:
         owner = bpy.data.shape_keys.get(name)

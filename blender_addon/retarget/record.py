@@ -25,7 +25,7 @@ MAX_FRAMES = 20_000
 
 
 def record(
-    scene: Any, armature: Any, path: Path, first: int, last: int, overrides: dict[str, str] | None = None
+    scene: Any, armature: Any, path: Path, first: int, last: int, *, overrides: dict[str, str] | None = None
 ) -> int:
     """Write frames ``first`` to ``last`` of the scene to a pose file; returns how many. Raises UserProblem."""
     if not 0 <= last - first < MAX_FRAMES:

@@ -196,7 +196,8 @@ def _ankles(solved: Solved, contact: Marks, side: str, floor: float, blend: int)
     for part in ("Foot", "Toes"):
         solved.turns[:, INDEX[side + part]] = foot
     points = ankle[:, None] + np.einsum("tij,pj->tpi", foot, arms)
-    share = weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-9)
+    strong = weight / (1.0001 - weight)  # a point that stands outweighs one that is only about to
+    share = strong / np.maximum(strong.sum(axis=1, keepdims=True), 1e-9)
     target: F64 = ankle + ((held - points) * share[..., None]).sum(axis=1)
     sunk = np.minimum((target[:, None] + np.einsum("tij,pj->tpi", foot, arms))[..., 2].min(axis=1) - floor, 0.0)
     target[:, 2] -= sunk
@@ -253,6 +254,7 @@ def _held(points: F64, contact: Marks, floor: float, blend: int) -> tuple[F64, F
             moved = place - points[np.clip(mine, first, last), number]
             held[mine, number] = points[mine, number] + strength[:, None] * moved
             weight[mine, number] = strength
+    held[..., 2] = np.maximum(held[..., 2], floor)  # the foot turns rather than sinks
     return held, weight
 
 
@@ -274,11 +276,16 @@ def _pelvis(solved: Solved, wants: dict[str, F64], smooth: float) -> F64:
         hips[side] = solved.positions()[:, INDEX[f"{side}UpperLeg"]]
         upper, lower = leg_lengths(solved, side)
         longest[side] = (upper + lower) * _REACH
-    for _ in range(8):
-        for side in SIDES:
-            gap = wants[side] - hips[side] - move
-            length = np.linalg.norm(gap, axis=-1, keepdims=True)
-            move += turns.unit(gap) * np.maximum(length - longest[side], 0.0)
+
+    def reach(move: F64) -> F64:
+        for _ in range(8):
+            for side in SIDES:
+                gap = wants[side] - hips[side] - move
+                length = np.linalg.norm(gap, axis=-1, keepdims=True)
+                move = move + turns.unit(gap) * np.maximum(length - longest[side], 0.0)
+        return move
+
+    move = reach(move)
     # Smooth, but never less than what is needed: the largest around, then blurred.
     size = np.linalg.norm(move, axis=-1)
     if size.max(initial=0.0) < 1e-6:
@@ -286,7 +293,7 @@ def _pelvis(solved: Solved, wants: dict[str, F64], smooth: float) -> F64:
     window = 2 * int(np.ceil(2 * smooth)) + 1
     spread = gaussian_filter1d(maximum_filter1d(size, window), smooth)
     way = turns.unit(gaussian_filter1d(move, smooth, axis=0))
-    return np.where((spread > size)[:, None], way * spread[:, None], move)
+    return reach(np.where((spread > size)[:, None], way * spread[:, None], move))
 
 
 def leg_lengths(solved: Solved, side: str) -> tuple[float, float]:

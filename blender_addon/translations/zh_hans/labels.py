@@ -28,6 +28,7 @@ WORDS = {
     "Backend Python": "后端 Python",
     "Background": "背景",
     "Begin Next Shot Here": "从这里开始下一个镜头",
+    "Beside Other Takes": "与其他镜次并列",
     "Black where both are alike": "两者相同处为黑色",
     "Bundle": "任务包",
     "Camera": "摄像机",

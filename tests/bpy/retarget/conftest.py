@@ -12,15 +12,7 @@ import pytest
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 sys.path.insert(0, str(Path(__file__).parent))
 
-ASSETS = Path(__file__).resolve().parents[3] / "examples" / "assets"
-FRAMES = range(1, 82)
-
-
-class Truth:
-    """The recorded file, and where the joints of the rig that was recorded truly were."""
-
-    def __init__(self, path: Path, paths: dict[str, Any]) -> None:
-        self.path, self.paths = path, paths
+from measure import ASSETS, FRAMES, Truth  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +25,7 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     bpy.ops.wm.open_mainfile(filepath=str(ASSETS / "previz_human.blend"), load_ui=False)
     rig = bpy.data.objects["Hero"]
     path = tmp_path_factory.mktemp("pose") / "jump.npz"
-    assert record.record(bpy.context.scene, rig, path, FRAMES[0], FRAMES[-1], {}) == len(FRAMES)
+    assert record.record(bpy.context.scene, rig, path, FRAMES[0], FRAMES[-1], overrides={}) == len(FRAMES)
     return Truth(path, measure.joint_paths(rig, FRAMES))
 
 

@@ -92,7 +92,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class Shape:
-    """Proportions in metres, and how the rest pose stands: arms below the horizontal, elbows and knees bent, degrees."""
+    """Proportions in metres, and the rest pose: arms below the horizontal, elbows and knees bent, in degrees."""
 
     leg: float = 0.86
     torso: float = 0.52

@@ -1,4 +1,4 @@
-"""Perfect input on every kind of rig: limbs point where the actor's did, feet stand, nothing else of the rig changes."""
+"""Perfect input on every kind of rig: limbs point where the actor's did, feet stand, all else stays as it was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import measure
 import numpy as np
 import pytest
 import standins
-from conftest import ASSETS, FRAMES, Truth
+from measure import ASSETS, FRAMES, Truth
 
 MOST_DEG, MOST_CM = 0.5, 1.0
 SHAPES = {
