@@ -101,7 +101,9 @@ def watch() -> bool:
     if now.asked is not None and since < ANSWER_S:
         return True
     scene = bpy.context.scene
-    if since < PAUSE_S or scene is None or not hasattr(scene, "wanstage"):
+    if since < PAUSE_S:
+        return True
+    if scene is None or not hasattr(scene, "wanstage"):
         return False
     this = key(scene)
     found = now.answers.get(this)
