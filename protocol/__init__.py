@@ -4,4 +4,4 @@ Needs msgspec; ``protocol.client`` and ``protocol.connection`` need pyzmq as wel
 """
 
 # The version of SPEC.md, not of the package: (major, minor).
-VERSION: tuple[int, int] = (1, 3)
+VERSION: tuple[int, int] = (1, 4)
