@@ -107,9 +107,8 @@ def watch() -> bool:
         return False
     this = key(scene)
     found = now.answers.get(this)
-    if found is not None and time.monotonic() - found[0] < FRESH_S:
-        return False
-    question = _question(scene)
+    fresh = found is not None and time.monotonic() - found[0] < FRESH_S
+    question = None if fresh else _question(scene)
     if question is None:
         return False
     now.at = time.monotonic()
