@@ -23,8 +23,8 @@ MAX_KEYS = 20_000  # frames of one bake
 
 @dataclass(frozen=True)
 class Options:
-    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK",
-    "IK" or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
+    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK"
+    or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
 
     person: int = 0
     first: int = 1
