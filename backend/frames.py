@@ -53,7 +53,7 @@ class FrameStore:
 
     def room_for(self, spec: JobSpec) -> None:
         """Raise DiskFull when the job's frames may not fit (counted as raw RGB8, which bounds PNG in practice)."""
-        nbytes = spec.frames * spec.width * spec.height * 3
+        nbytes = spec.made * spec.width * spec.height * 3
         self.room(nbytes)
         self._room_in_quota(nbytes)
 
@@ -102,7 +102,7 @@ class FrameStore:
         ``check`` looks into each file too (after a crash): a frame that is not whole, and all after it, is removed.
         """
         encoding, count = spec.output.encoding, 0
-        while count < spec.frames and (path := self.path(job_id, count, encoding)).exists():
+        while count < spec.made and (path := self.path(job_id, count, encoding)).exists():
             if check and not _whole(path, spec):
                 log.warning("job %s: frame %d is not whole and will be made again", job_id, count)
                 break

@@ -151,8 +151,8 @@ class Worker:
                 events.close()  # now, not when the error that came is forgotten: it may hold a card's memory
         if stop():
             raise Stopped
-        if made != run.spec.frames:
-            problem = f"the engine {run.spec.engine} made {made} of {run.spec.frames} frames: report this as a bug"
+        if made != run.spec.made:
+            problem = f"the engine {run.spec.engine} made {made} of {run.spec.made} frames: report this as a bug"
             raise EngineMisbehaved(problem)
         self._outbox.flush(stop)
 
@@ -176,10 +176,10 @@ class Worker:
     def _frames(self, run: wm.RunJob, event: FramesDecoded, made: int, stop: Callable[[], bool]) -> int:
         spec = run.spec
         expected = (spec.height, spec.width, 3)
-        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.frames:
+        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.made:
             problem = (
                 f"the engine {spec.engine} gave frames {event.frames.shape} from {event.first}, "
-                f"expected from {made} as {expected}, {spec.frames} in all: report this as a bug"
+                f"expected from {made} as {expected}, {spec.made} in all: report this as a bug"
             )
             raise EngineMisbehaved(problem)
         notes = dict(event.notes)

@@ -15,6 +15,7 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 MODULES = (
+    "translations",
     "preferences",
     "properties",
     "timeline_rows",
@@ -22,6 +23,7 @@ MODULES = (
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.remote",
     "operators.room",
     "operators.preflight",
     "operators.presets",
@@ -32,6 +34,7 @@ MODULES = (
     "operators.cast",
     "operators.compare",
     "operators.deliver",
+    "operators.redo",
     "operators.retarget",
     "operators.view",
     "thumbnails",
@@ -43,9 +46,11 @@ MODULES = (
     "preflight_panel",
     "timeline_panel",
     "takes_panel",
+    "redo_panel",
     "plane_panel",
     "retarget_panel",
     "setup_panel",
+    "remote_panel",
     "handlers",
 )
 

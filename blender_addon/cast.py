@@ -54,8 +54,8 @@ def too_many(scene: bpy.types.Scene) -> str:
     shot = scene.wanstage
     info = catalog.model_info(shot.engine, shot.model)
     return tr(
-        "{model} puts a person on one character a shot: only {name} is driven. "
-        "Choose which, the others are kept as they are; or make a take for each",
+        "{model} puts a person on one character a shot: only {name} is driven. Select whom to drive, or make a take "
+        "for each",
         model=(info.title or info.name) if info is not None else tr("The model"),
         name=people[0].name,
     )

@@ -20,6 +20,7 @@ import bpy
 
 from . import compat, framefiles, takes
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +33,19 @@ def export(take: Any, kind: str, target: Path) -> list[Path]:
     folder = takes.folder(take)
     count = framefiles.count(folder)
     if not count:
-        problem = f"{take.name} has no frames on disk in {folder}"
+        problem = tr("{take} has no frames on disk in {folder}", take=take.name, folder=folder)
         raise UserProblem(problem)
     try:
         (target.parent if kind == "MP4" else target).mkdir(parents=True, exist_ok=True)
         return _WRITERS[kind](take, target, [framefiles.path_of(folder, index) for index in range(count)])
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).removeprefix("Error: ").strip()
-        problem = f"{take.name} cannot be written to {target} ({reason}): choose another place or free disk space"
+        problem = tr(
+            "{take} cannot be written to {target} ({reason}): choose another place or free disk space",
+            take=take.name,
+            target=target,
+            reason=reason,
+        )
         raise UserProblem(problem) from error
 
 
@@ -59,7 +65,7 @@ def _png(take: Any, target: Path, frames: list[Path]) -> list[Path]:
     for frame in frames:
         path = target / frame.name
         if path.resolve() == frame.resolve():
-            problem = f"{target} holds the take's own frames: choose another folder"
+            problem = tr("{target} holds the take's own frames: choose another folder", target=target)
             raise UserProblem(problem)
         path.write_bytes(with_text(frame.read_bytes(), text))
         written.append(path)
@@ -142,7 +148,7 @@ def _mp4(take: Any, target: Path, frames: list[Path]) -> list[Path]:
                 strips.remove(next(each for each in strips if each.type == "SOUND"))
                 bpy.data.sounds.remove(strip_sound)
     if not path.is_file():
-        problem = "Blender wrote no file"
+        problem = tr("Blender wrote no file")
         raise RuntimeError(problem)
     _comment(path, told(take))
     return [path]

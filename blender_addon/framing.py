@@ -325,7 +325,8 @@ def _load(item: bpy.types.Object, made_from: object, picture: Any, said: tuple[s
     path = path.with_name(f"preview-{now.count}.png")
     if not bpy.app.background:
         now.previews = now.previews or bpy.utils.previews.new()
-        now.previews.load(name, str(path), "IMAGE")
+        loaded = now.previews.load(name, str(path), "IMAGE")
+        logger.debug("preview of %s: %d x %d", item.name, *loaded.image_size)  # asking reads the file, not drawing
     now.known[item.name_full] = (name, said, made_from)
 
 

@@ -19,9 +19,11 @@ import bpy
 import numpy as np
 
 from . import bonemap_store, playback, shots
+from .words import noted, tr
 
 VERSION = 1
 PARTS = ("motion", "camera", "look")
+PART_WORDS = {"motion": noted("the motion"), "camera": noted("the camera"), "look": noted("the look")}
 DIGITS = 4  # of values: a tenth of a millimetre, and less than a hundredth of a degree
 WHOLE_MESH = 60_000  # vertices; of larger meshes the size of each side and the counts are looked at
 TRANSFORM = ("location", "rotation_mode", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale")
@@ -132,11 +134,12 @@ def span_from(told: Any) -> Span | None:
 
 def sentence(told: dict[str, Any], now: dict[str, str]) -> str:
     """What has changed, such as "the motion and the camera have changed"; empty when nothing."""
-    changed = [f"the {part}" for part, value in told["parts"].items() if now.get(part) != value]
+    changed = [tr(PART_WORDS.get(part, part)) for part, value in told["parts"].items() if now.get(part) != value]
     if not changed:
         return ""
-    named = changed[0] if len(changed) == 1 else f"{', '.join(changed[:-1])} and {changed[-1]}"
-    return f"{named} {'has' if len(changed) == 1 else 'have'} changed since"
+    if len(changed) == 1:
+        return tr("{part} has changed since", part=changed[0])
+    return tr("{parts} and {last} have changed since", parts=", ".join(changed[:-1]), last=changed[-1])
 
 
 # ---- objects ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class WANSTAGE_PT_retarget(_Panel, bpy.types.Panel):
     """Motion of a film on the user's rig."""
 
     bl_label = "Retarget"
-    bl_order = 20  # last
+    bl_order = 60
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:

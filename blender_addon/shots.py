@@ -14,6 +14,7 @@ from . import bonemap_store, catalog, playback, state
 from .capture import params as capture_params
 from .capture import plate as capture_plate
 from .problems import UserProblem
+from .words import tr
 
 MAX_FRAMES = state.MAX_FRAMES
 TALKING = "s2v"
@@ -193,7 +194,9 @@ def reference_path(item: bpy.types.Object, scratch: Path) -> Path | None:
         copy.filepath_raw, copy.file_format = str(target), "PNG"
         copy.save()
     except RuntimeError as error:
-        problem = f"The reference image {image.name} cannot be written as a picture: choose a file instead"
+        problem = tr(
+            "The reference image {image} cannot be written as a picture: choose a file instead", image=image.name
+        )
         raise UserProblem(problem) from error
     finally:
         bpy.data.images.remove(copy)

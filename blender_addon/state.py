@@ -18,11 +18,14 @@ Status = Literal["off", "starting", "connecting", "connected", "lost"]
 
 @dataclass
 class Run:
-    """A job this Blender follows. ``received`` counts frames on disk without a gap."""
+    """A job this Blender follows. ``received`` counts frames on disk without a gap. ``first``: the take's frame (from
+    0) that is the job's frame 0; frames before it, and behind a redone part, are there already.
+    """
 
     job_id: str
     folder: Path
     received: int = 0
+    first: int = 0
     update: Any = None  # the latest JobUpdate
     upload: tuple[int, int] = (0, 0)  # bytes sent, bytes to send
     problem: str = ""

@@ -15,6 +15,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from ..words import noted, tr
 from .clay import REST, ClayScene
 from .evaluate import Scratch, character_objects
 from .paint import Palette
@@ -23,8 +24,8 @@ from .params import PLANE
 Array = NDArray[Any]
 
 MESH_LIKE = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
-UNBAKED = {"CURVES": "hair curves", "VOLUME": "a volume", "POINTCLOUD": "a point cloud", "GPENCIL": "grease pencil",
-           "GREASEPENCIL": "grease pencil"}  # fmt: skip
+UNBAKED = {"CURVES": noted("hair curves"), "VOLUME": noted("a volume"), "POINTCLOUD": noted("a point cloud"),
+           "GPENCIL": noted("grease pencil"), "GREASEPENCIL": noted("grease pencil")}  # fmt: skip
 MAX_INDEX = 32767  # of Object.pass_index
 LOST = 1.0e30  # a rest position that sample 0 never shows
 
@@ -112,9 +113,11 @@ class Bake:
         if not getattr(item, "visible_camera", True):
             return False
         if item.type in UNBAKED:
-            self._warn(f"{item.name} is {UNBAKED[item.type]}, which the clay render cannot show.")
+            self._warn(
+                tr("{name} is {kind}, which the clay render cannot show.", name=item.name, kind=tr(UNBAKED[item.type]))
+            )
         if any(system.settings.type == "HAIR" and not instance.is_instance for system in item.particle_systems):
-            self._warn(f"The particle hair of {item.name} is not in the clay render.")
+            self._warn(tr("The particle hair of {name} is not in the clay render.", name=item.name))
         return item.type in MESH_LIKE
 
     def _warn(self, sentence: str) -> None:

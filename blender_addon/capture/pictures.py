@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .params import CaptureProblem
 
 Array = NDArray[Any]
@@ -36,13 +37,13 @@ def read_targa(data: bytes) -> Array:
     Raises CaptureProblem for anything else.
     """
     if len(data) < _HEADER or data[1] or data[2] != 2 or data[16] not in {24, 32}:
-        msg = "Blender wrote a picture that is no uncompressed Targa file: check its render settings."
+        msg = tr("Blender wrote a picture that is no uncompressed Targa file: check its render settings.")
         raise CaptureProblem(msg)
     width, height = (int.from_bytes(data[at : at + 2], "little") for at in (12, 14))
     depth = data[16] // 8
     start = _HEADER + data[0]
     if len(data) < start + width * height * depth:
-        msg = "Blender wrote an incomplete picture: check the free space of its temporary folder."
+        msg = tr("Blender wrote an incomplete picture: check the free space of its temporary folder.")
         raise CaptureProblem(msg)
     rows = np.frombuffer(data, np.uint8, width * height * depth, start).reshape(height, width, depth)
     if not data[17] & 0x20:

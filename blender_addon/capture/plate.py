@@ -11,6 +11,7 @@ from typing import Any
 
 import bpy
 
+from ..words import tr
 from .evaluate import bare_copy, character_objects, left_out_objects, scratch, set_frame
 from .film import Film
 from .look import raw_output, read_raw, rendered, set_render
@@ -67,7 +68,10 @@ def _from_film(work: Work, frames: tuple[float, ...]) -> Steps:
     params, camera = work.params, work.camera
     footage = find_footage(camera)
     if footage is None:
-        msg = f"{camera.name} has no background film or picture: give it one, or render the plate from the scene."
+        msg = tr(
+            "{camera} has no background film or picture: give it one, or render the plate from the scene.",
+            camera=camera.name,
+        )
         raise CaptureProblem(msg)
     place = {"CROP": cover, "FIT": fit}.get(footage.method, resize)
     found: dict[int, Any] = {}

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import wire
+from ..words import tr
 from .bake import Bake
 from .camera import CameraSample, read_camera
 from .clay import BACKDROP, ClayScene
@@ -155,8 +156,11 @@ def _check_seen(renders: _Renders) -> None:
     """CaptureProblem when no picture of the shot shows who is to be replaced, before the long renders."""
     replaced = {person.index: person.name for person in renders.params.characters if not person.in_plate}
     if "mask" in renders.tracks and renders.seen.isdisjoint(replaced):
-        names = " and ".join(replaced.values()) or "Nobody"
-        msg = f"{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range."
+        names = ", ".join(replaced.values()) or tr("Nobody")
+        msg = tr(
+            "{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range.",
+            names=names,
+        )
         raise CaptureProblem(msg)
 
 

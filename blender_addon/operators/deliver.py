@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from .. import cut, export, framefiles, takes
+from .. import choices, export, framefiles, sequence, takes
+from ..words import tr
 from .choose import _OnFrames, selected_problem
 
 KINDS = [
@@ -19,21 +20,34 @@ KINDS = [
 
 
 class WANSTAGE_OT_to_sequencer(_OnFrames, bpy.types.Operator):
-    """Add the take to the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
+    """Put the take into the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
 
     bl_idname = "wanstage.to_sequencer"
     bl_label = "Send to Sequencer"
     bl_options = {"REGISTER", "UNDO"}
 
     job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    beside: BoolProperty(
+        name="Beside Other Takes",
+        default=False,
+        options={"SKIP_SAVE"},
+        description="On a channel of its own; else a take of the same shot that is there gives its place",
+    )
 
     def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
         scene, _ = takes.find(take.job_id)
-        strip = cut.send(scene, take, takes.folder(take))
+        instead = [] if self.beside else [each.job_id for each in choices.rivals(scene, take)]
+        strip = sequence.send(scene, take, takes.folder(take), instead)
         if takes.sound_file(take).is_file():
             takes.add_sound(scene, take)
         self.report(
-            {"INFO"}, f"{take.name} is on channel {strip.channel}; renders of {scene.name} now show the sequencer"
+            {"INFO"},
+            tr(
+                "{take} is on channel {channel}; renders of {scene} now show the sequencer",
+                take=take.name,
+                channel=strip.channel,
+                scene=scene.name,
+            ),
         )
         return {"FINISHED"}
 
@@ -70,10 +84,10 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
         """Write it."""
         take = _OnFrames._take(self, context)
         if take is None:
-            self.report({"ERROR"}, "There is no such take in this file")
+            self.report({"ERROR"}, tr("There is no such take in this file"))
             return {"CANCELLED"}
         if not self.filepath:
-            self.report({"ERROR"}, "Choose a file to write, or a folder for pictures")
+            self.report({"ERROR"}, tr("Choose a file to write, or a folder for pictures"))
             return {"CANCELLED"}
         target = Path(bpy.path.abspath(self.filepath))
         try:
@@ -83,8 +97,10 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
             return {"CANCELLED"}
         if self.kind != "MP4":
             export.copy_meta(take, target)
-        what = written[0] if len(written) == 1 else f"{len(written)} pictures in {target}"
-        self.report({"INFO"}, f"{take.name} was written: {what}")
+        what = (
+            written[0] if len(written) == 1 else tr("{count} pictures in {target}", count=len(written), target=target)
+        )
+        self.report({"INFO"}, tr("{take} was written: {what}", take=take.name, what=what))
         return {"FINISHED"}
 
 

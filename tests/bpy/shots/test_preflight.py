@@ -286,7 +286,14 @@ def test_two_people_and_one_model(demo: Any, offered: Any) -> None:
     for item in (other, bpy.data.objects["Hero"]):
         item.wanstage.reference = str(Path(__file__).resolve().parents[3] / "examples/assets/reference_man.png")
     demo.frame_end = 3
-    assert check(demo)["people"].text == "The model puts a person on one character: Extra; Hero stays as it is"
+    found = check(demo)["people"]
+    assert found.text.startswith("Wan2.2 Animate 14B puts a person on one character a shot: only Extra is driven.")
+    assert [each.label for each in found.fixes] == ["Drive Extra", "Drive Hero"]
+    assert "people" not in fix(demo, "people", "Hero")
+    assert (other.wanstage.role, bpy.data.objects["Hero"].wanstage.role) == ("KEEP", "DRIVE")
+    other.wanstage.role = "DRIVE"
+    own.model_menu = "draft/draft"
+    assert "people" not in check(demo), "the draft takes several"
 
 
 def test_a_sound_that_is_too_short(demo: Any, offered: Any, tmp_path: Path) -> None:

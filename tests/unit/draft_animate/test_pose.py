@@ -58,7 +58,7 @@ def test_a_missing_model_is_explained(tmp_path: Path, monkeypatch: pytest.Monkey
     assert reason is not None
     if importlib.util.find_spec("mediapipe") is not None:
         assert "pose_landmarker_full.task" in reason
-        assert "https://ai.google.dev" in reason
+        assert "wanstage models pull pose" in reason
     with pytest.raises(PoseUnavailable):
         estimate_image(np.zeros((64, 64, 3), np.uint8))
 
