@@ -37,13 +37,13 @@ class WANSTAGE_UL_cast(bpy.types.UIList):
         names.prop(item.wanstage, "role", text="", icon_only=not wide, emboss=False)
 
     def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
-        """The armatures alone, by name."""
-        items = getattr(data, name)
-        order = sorted(range(len(items)), key=lambda row: items[row].name)
-        wanted = self.filter_name.lower()
-        shown = [
-            self.bitflag_filter_item if item.type == "ARMATURE" and wanted in item.name.lower() else 0 for item in items
-        ]
+        """The armatures alone, by name; all else, of which there may be thousands, behind them as it comes."""
+        items = list(getattr(data, name))  # by number a scene's objects are searched from the first on each time
+        rigs = {row: item.name for row, item in enumerate(items) if item.type == "ARMATURE"}
+        wanted, shown = self.filter_name.lower(), [0] * len(items)
+        for row, called in rigs.items():
+            shown[row] = self.bitflag_filter_item if wanted in called.lower() else 0
+        order = [*sorted(rigs, key=rigs.__getitem__), *(row for row in range(len(items)) if row not in rigs)]
         places = [0] * len(order)
         for place, row in enumerate(order):
             places[row] = place
