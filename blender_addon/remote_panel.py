@@ -21,7 +21,7 @@ class WANSTAGE_PT_remote(bpy.types.Panel):
     bl_options = {"DEFAULT_CLOSED"}
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, now = self.layout, remote.now
+        layout, now = panels.split(self.layout), remote.now
         known = remote.names(preferences.settings().data)
         if known:
             _known(layout, known)
