@@ -238,7 +238,10 @@ class Server:
             self._pair(identity, user, message)
             return
         if not self._may(user):  # in while a pairing code is open, or unpaired since
-            problem = "this backend does not know your key (any more): pair first, by a code of 'wanstage pair'"
+            problem = (
+                "this backend does not know your key (any more): pair first, by a code of 'wanstage pair', or take its "
+                "present connection file"
+            )
             self._send_loose(identity, encode(error_reply(KeyRefused(problem), message.request)))
             return
         if isinstance(message, messages.Hello):
@@ -281,6 +284,11 @@ class Server:
         except WanstageError as error:
             log.info("a client (%s) was not paired: %s", asked.client, error)
             self._send_loose(identity, encode(error_reply(error, asked.request)))
+            return
+        except OSError as error:
+            log.exception("the list of clients cannot be written")
+            problem = f"the backend could not write its list of clients: {error.strerror}"
+            self._send_loose(identity, encode(error_reply(WanstageError(problem), asked.request)))
             return
         self._zap.allow(DOMAIN, self._door.allowed)
         self._send_loose(identity, encode(paired(name, asked.request)))
