@@ -9,17 +9,23 @@ from typing import Any
 
 import bpy
 
-from . import bonemap_store, capture, cast, preferences, preflight, shots
+from . import bonemap_store, capture, cast, framing, preferences, preflight, shots
 from .capture import body as bodies
+from .capture import framing as frames
 from .capture import proportions
 from .capture.bonemap import NEEDED
 from .capture.reference import read_joints
 from .findings import Finding, Fix
 from .problems import UserProblem
-from .words import tr
+from .words import noted, tr
 
 MOST_NAMED = 3
 MOST_PARTS = 2
+PARTS = {
+    "upper arms": noted("upper arms"), "forearms": noted("forearms"), "thighs": noted("thighs"),
+    "shins": noted("shins"), "torso": noted("torso"), "shoulders": noted("shoulders"), "head": noted("head"),
+    "legs": noted("legs"), "arms": noted("arms"),
+}  # fmt: skip
 
 
 def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -42,6 +48,12 @@ def _bones(item: bpy.types.Object) -> Iterator[Finding]:
         fixes = (Fix(tr("Find It"), item.name),) if bonemap_store.keeper(item)[0] is not None else ()
         yield Finding("bones", "error", text, fixes)
         return
+    if found.absent():
+        text = tr(
+            "{name} has no bones that are recognised as a person's: choose its bones in Bone Map, or keep it as it is",
+            name=item.name,
+        )
+        yield Finding("no_bones", "error", text, (Fix(tr("Keep {name}", name=item.name), item.name),))
     guessed = [joint for joint in NEEDED if found.how(joint) == "geometry"]
     if guessed and not found.absent():
         text = tr("The bones of {name} were found by the rig's shape: look through its Bone Map", name=item.name)
@@ -68,6 +80,16 @@ def fix_bones(scene: bpy.types.Scene, how: str) -> str:
     raise UserProblem(tr("Every bone that was set by hand is there"))
 
 
+def fix_no_bones(scene: bpy.types.Scene, how: str) -> str:
+    """Keep as they are who have no bones of a person: a part of the scene."""
+    wanted = [item for item in shots.characters(scene) if how in {"", item.name} and bonemap_store.read(item).absent()]
+    for item in wanted:
+        item.wanstage.role = "KEEP"
+    if not wanted:
+        raise UserProblem(tr("Every character has the bones of a person"))
+    return tr("Kept as they are: {names}", names=", ".join(item.name for item in wanted))
+
+
 # ---- proportions ---------------------------------------------------------------------------------------------
 
 
@@ -77,7 +99,10 @@ def of_proportions(scene: bpy.types.Scene, taken: Any) -> Iterator[Finding]:
         return
     for character in taken.characters:
         item = scene.objects.get(character.params.armature)
-        if item is None or not shots.has_reference(item) or item.wanstage.joints == "find":
+        if item is None or not shots.has_reference(item):
+            continue
+        yield from _likeness(scene, item, character, taken)
+        if item.wanstage.joints == "find":
             continue
         try:
             path = shots.reference_path(item, preferences.settings().cache)
@@ -88,6 +113,33 @@ def of_proportions(scene: bpy.types.Scene, taken: Any) -> Iterator[Finding]:
         rig = _rig(character, taken)
         if joints is not None and rig is not None:
             yield from _compared(character.params.name, proportions.compare(rig, bodies.of_picture(joints["body"])))
+
+
+def _likeness(scene: bpy.types.Scene, item: bpy.types.Object, character: Any, taken: Any) -> Iterator[Finding]:
+    """Whether the framed person's face has room for likeness."""
+    first = bodies.of_rig(character.body[0], taken.intrinsics[0], orthographic=taken.orthographic)
+    stance = frames.standing(first) if first is not None else None
+    if stance is None or not framing.is_wanted(scene, item):
+        return
+    face = stance.height * framing.FACE_SHARE
+    if face < framing.FACE_PX:
+        text = tr(
+            "As large as {name} is in the first frame, the reference's face is {pixels} pixels high; likeness needs "
+            "{least}",
+            name=item.name,
+            pixels=round(face),
+            least=round(framing.FACE_PX),
+        )
+        yield Finding("likeness", "warning", text, (Fix(tr("Send It As It Is"), item.name),))
+
+
+def fix_likeness(scene: bpy.types.Scene, how: str) -> str:
+    """Send the reference as it is."""
+    item = next((each for each in cast.with_people(scene) if how in {"", each.name}), None)
+    if item is None:
+        raise UserProblem(tr("No character has a reference picture: choose one under Characters"))
+    item.wanstage.framing = "none"
+    return tr("The reference of {name} is sent as it is", name=item.name)
 
 
 def _rig(character: Any, taken: Any) -> bodies.Body | None:
@@ -115,14 +167,14 @@ def _compared(name: str, found: proportions.Compared) -> Iterator[Finding]:
         )
         yield Finding("unknown_build", "info", text)
     elif found.unknown:
-        parts = ", ".join(tr(part) for part in found.unknown)
+        parts = ", ".join(tr(PARTS[part]) for part in found.unknown)
         text = tr("Not seen stretched in the reference, so not compared with {name}: {parts}", name=name, parts=parts)
         yield Finding("unknown_build", "info", text)
 
 
 def difference_text(each: proportions.Difference) -> str:
     """Such as "legs are 18 % longer"."""
-    part, percent, one = tr(each.part), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
+    part, percent, one = tr(PARTS[each.part]), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
     if each.part == "shoulders":
         return (
             tr("shoulders are {percent} % wider", percent=percent)

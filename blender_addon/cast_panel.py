@@ -12,12 +12,19 @@ import bpy
 from . import bonemap_store, cast, cast_properties, faces, framing, preflight, shots, talking
 from .capture.bonemap import BoneMap
 from .panels import _Panel, chars_a_line, sentence
-from .words import tr
+from .words import noted, tr
 
 HOW_ICONS = {"name": "CHECKMARK", "alternative": "CHECKMARK", "geometry": "QUESTION", "yours": "USER", "none": "BLANK1"}
 MOST_ROWS, ROWS = 5, 7
 WIDE_CHARS = 36
 PREVIEW_SCALE = 7.0
+KINDS = {
+    "hips": noted("Hips"), "chest": noted("Chest"), "neck": noted("Neck"), "head": noted("Head"),
+    "clavicle": noted("Clavicle"), "upper_arm": noted("Upper Arm"), "forearm": noted("Forearm"), "hand": noted("Hand"),
+    "thigh": noted("Thigh"), "shin": noted("Shin"), "foot": noted("Foot"), "toe": noted("Toe"), "eye": noted("Eye"),
+    "thumb": noted("Thumb"), "index": noted("Index"), "middle": noted("Middle"), "ring": noted("Ring"),
+    "pinky": noted("Pinky"),
+}  # fmt: skip
 
 
 class WANSTAGE_UL_cast(bpy.types.UIList):
@@ -26,28 +33,19 @@ class WANSTAGE_UL_cast(bpy.types.UIList):
     use_filter_show = False
 
     def draw_item(
-        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
+        self, context: Any, layout: Any, _data: Any, row: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
+        item = cast.find(context.scene, row.name)
+        if item is None:  # gone since the rows were written
+            layout.label(text=row.name, icon="BLANK1")
+            return
         role = cast_properties.role_of(item)
-        row = layout.row(align=True)
+        line = layout.row(align=True)
         wide = chars_a_line() >= WIDE_CHARS
-        names = row.split(factor=0.6, align=True) if wide else row
+        names = line.split(factor=0.6, align=True) if wide else line
         names.active = role != "OUT" and not item.hide_render
         names.label(text=item.name, icon="IMAGE_DATA" if shots.has_reference(item) else "OUTLINER_OB_ARMATURE")
         names.prop(item.wanstage, "role", text="", icon_only=not wide, emboss=False)
-
-    def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
-        """The armatures alone, by name."""
-        items = getattr(data, name)
-        order = sorted(range(len(items)), key=lambda row: items[row].name)
-        wanted = self.filter_name.lower()
-        shown = [
-            self.bitflag_filter_item if item.type == "ARMATURE" and wanted in item.name.lower() else 0 for item in items
-        ]
-        places = [0] * len(order)
-        for place, row in enumerate(order):
-            places[row] = place
-        return shown, places
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -58,14 +56,15 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
-        count = sum(item.type == "ARMATURE" for item in scene.objects)
         item = cast.selected(scene)
         if item is None:
             sentence(layout, tr("The scene has no armature"), "INFO")
             return
-        rows = min(max(count, 2), MOST_ROWS)
+        if not cast.rows_match(scene):
+            bonemap_store.want_rows()
+        rows, manager = min(max(len(cast.names(scene)), 2), MOST_ROWS), context.window_manager
         layout.template_list(
-            "WANSTAGE_UL_cast", "", scene, "objects", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
+            "WANSTAGE_UL_cast", "", manager, "wanstage_cast", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
         )
         problem = cast.too_many(scene)
         if problem:
@@ -162,7 +161,7 @@ def joint_title(joint: str) -> str:
     """ "upper_arm.L" as "L Upper Arm", "index.2.R" as "R Index 2": the side is seen in a narrow sidebar, too."""
     kind, *rest = joint.split(".")
     side = [rest.pop()] if rest else []
-    return " ".join((*side, tr(kind.replace("_", " ").title()), *rest))
+    return " ".join((*side, tr(KINDS[kind]), *rest))
 
 
 def short(bone: str) -> str:

@@ -18,7 +18,6 @@ from . import (
     bonemap_store,
     capture,
     catalog,
-    compat,
     estimates,
     motion,
     needs,
@@ -29,8 +28,8 @@ from . import (
     talking,
     timeline,
 )
-from .capture.waves import open_sound
 from .finding import Finding, Fix, Severity
+from .sound_length import sound_end, sound_seconds
 from .words import tr
 
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
@@ -49,7 +48,9 @@ class Kept:
 
 
 _kept: dict[str, Kept] = {}
-OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build"})
+OF_MOTION = frozenset(
+    {"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build", "likeness"}
+)
 
 
 def kept(scene: bpy.types.Scene) -> tuple[tuple[Finding, ...] | None, bool]:
@@ -85,7 +86,7 @@ def settings_key(scene: bpy.types.Scene) -> object:
 def motion_key(scene: bpy.types.Scene) -> object:
     """Equal as long as the characters do the same in the picture."""
     shot, render, camera = scene.wanstage, scene.render, shots.camera(scene)
-    people = tuple(item.name for item in shots.characters(scene))
+    people = tuple((item.name, item.wanstage.framing) for item in shots.characters(scene))
     return (
         state.now.revision, camera.name if camera else "", shots.frame_range(scene), shots.frame_count(scene),
         shots.size(shot), shot.fps, shot.task, render.fps, render.fps_base, people,
@@ -114,7 +115,7 @@ def _keep(scene: bpy.types.Scene, found: list[Finding], motions: object) -> tupl
     return tuple(found)
 
 
-_NO_POSES = frozenset({"no_camera", "empty_range", "too_long"})
+_NO_POSES = frozenset({"no_camera", "empty_range", "too_long", "no_bones"})
 
 
 # ---- settings ----------------------------------------------------------------------------------------------
@@ -332,25 +333,6 @@ def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
     short = count / scene.wanstage.fps - seconds
     text = tr("The sound ends {seconds:.1f} s before the shot: silence follows", seconds=short)
     yield Finding("sound", "warning", text, (Fix(tr("End at {frame}", frame=last)),), last + 1)
-
-
-def sound_seconds(scene: bpy.types.Scene) -> float | None:
-    """Seconds from the shot's beginning to the end of its sound; None when that cannot be told."""
-    shot, first = scene.wanstage, shots.frame_range(scene)[0]
-    if shot.sound_from == "strip":
-        return float(compat.strip_times(talking.find_strip(scene)).right - first) / takes.scene_fps(scene)
-    if shot.sound_from == "speaker":
-        return None  # what a speaker plays depends on its keys and tracks
-    path = bpy.path.abspath(shot.sound_file)
-    try:
-        return float(open_sound(path, bpy.path.basename(path)).seconds) - shot.sound_skip
-    except capture.CaptureProblem:
-        return None
-
-
-def sound_end(scene: bpy.types.Scene, seconds: float) -> int:
-    """The last scene frame in which the sound is heard."""
-    return int(shots.frame_range(scene)[0] + math.ceil(seconds * takes.scene_fps(scene) - 1e-6) - 1)
 
 
 # ---- poses -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, choices, soundtrack, takes, talking, thumbnails
+from . import catalog, choices, compat, progress, soundtrack, state, takes, talking, thumbnails
 from .operators import deliver
 from .panels import _Panel, chars_a_line, sentence, split
 from .words import noted, tr
@@ -201,7 +201,9 @@ class WANSTAGE_PT_deliver(_Closed, bpy.types.Panel):
     bl_label = "Deliver"
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout, going = self.layout, state.now.export
+        if going is not None:
+            compat.draw_progress(layout, progress.share(going.step, going.steps), going.stage)
         layout.operator("wanstage.to_sequencer", icon="SEQUENCE")
         row = layout.row(align=True)
         for kind, _title, _said in deliver.KINDS:

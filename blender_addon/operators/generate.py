@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import generation, playback, preflight, properties, pump, state, takes, talking, wire
+from .. import export, generation, playback, preflight, properties, pump, state, takes, talking, wire
 from ..problems import UserProblem
 from ..words import noted, tr
 
@@ -47,6 +47,9 @@ class Stepwise:
         """From a button: step by step."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        return self._begin(context)
+
+    def _begin(self, context: bpy.types.Context) -> set[str]:
         self._running = self._steps(context)
         self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.modal_handler_add(self)
@@ -64,8 +67,8 @@ class Stepwise:
             return {"RUNNING_MODAL"}
         deadline = time.perf_counter() + STEP_BUDGET_S
         try:
-            while time.perf_counter() < deadline:
-                next(self._running)
+            while time.perf_counter() < deadline and next(self._running) is not export.WAIT:
+                pass
         except StopIteration as done:
             self._end(context)
             return self._finish(context, done.value)
@@ -95,7 +98,7 @@ class Stepwise:
 
 
 def _tell(context: bpy.types.Context) -> None:
-    now = state.now.capture
+    now = state.now.capture or state.now.export
     if now is not None:
         said = tr("Wanstage: {stage} {step} of {steps}, Esc stops", stage=tr(now.stage), step=now.step, steps=now.steps)
         context.workspace.status_text_set(f"{state.now.batch}, {said}" if state.now.batch else said)

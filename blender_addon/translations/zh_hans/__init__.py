@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import labels, sentences, tooltips
+from . import labels, remarks, sentences, tooltips
 
-WORDS = {**labels.WORDS, **tooltips.WORDS, **sentences.WORDS}
+WORDS = {**labels.WORDS, **tooltips.WORDS, **remarks.WORDS, **sentences.WORDS}
 """English -> Chinese."""

@@ -70,10 +70,14 @@ def test_the_list_shows_armatures_by_name(stage: Any) -> None:
     assert cast.armatures(stage) == [other, bpy.data.objects["Walker"]]
     assert cast.selected(stage) == other
     own = stage.wanstage
-    own.cast_index = stage.objects.find("Walker")
-    assert (cast.selected(stage).name, own.cast_index) == ("Walker", stage.objects.find("Walker"))
-    own.cast_index = stage.objects.find("Crate")
-    assert cast.selected(stage).name == "Walker", "no row of the list"
+    own.cast_index = 1
+    assert (cast.selected(stage).name, own.cast_index) == ("Walker", 1)
+    cast.fill_rows(stage)
+    assert [row.name for row in bpy.context.window_manager.wanstage_cast] == ["Anna", "Walker"]
+    assert cast.rows_match(stage)
+    other.name = "Zoe"
+    assert not cast.rows_match(stage)
+    assert (cast.selected(stage).name, own.cast_index) == ("Walker", 0)
     bpy.data.objects.remove(bpy.data.objects["Walker"])
     assert cast.selected(stage) == other
 
@@ -125,6 +129,31 @@ def test_one_person_a_model(stage: Any, refused: Any) -> None:
     stage.wanstage.engine = "draft"
     bpy.data.objects["Walker"].wanstage.role = "DRIVE"
     assert cast.too_many(stage) == "", "the draft takes several"
+
+
+def test_bones_that_are_not_there(stage: Any) -> None:
+    from blender_addon import bonemap_store, cast_findings, findings
+
+    def seen() -> dict[str, Any]:
+        return {each.id: each for each in findings.of_settings(stage)}
+
+    item = bpy.data.objects["Walker"]
+    bonemap_store.set_one(item, "head", "mixamorig:Neck")
+    assert not {"bones", "no_bones", "guessed"} & set(seen())
+    item.data.bones["mixamorig:Neck"].name = "Hals"
+    assert seen()["bones"].text == "Walker: head is set to the bone mixamorig:Neck, which the rig does not have"
+    assert bpy.ops.wanstage.fix(finding="bones", how="Walker") == {"FINISHED"}
+    assert "bones" not in seen()
+    order = list(people.rest_bones())
+    people.make_armature("Numbers", lambda joint: f"bone{order.index(joint)}")
+    assert seen()["guessed"].text == "The bones of Numbers were found by the rig's shape: look through its Bone Map"
+    data = bpy.data.armatures.new("Snake")
+    snake = bpy.data.objects.new("Snake", data)
+    stage.collection.objects.link(snake)
+    assert seen()["no_bones"].text.startswith("Snake has no bones that are recognised as a person's")
+    assert bpy.ops.wanstage.fix(finding="no_bones", how="Snake") == {"FINISHED"}
+    assert (snake.wanstage.role, "no_bones" in seen()) == ("KEEP", False)
+    assert cast_findings.difference_text(cast_findings.proportions.Difference("legs", 1.184)) == "legs are 18 % longer"
 
 
 # ---- framing ---------------------------------------------------------------------------------------------------
@@ -335,6 +364,8 @@ def test_long_legs_are_found(still: Any, tmp_path: Path) -> None:
         except StopIteration as done:
             found = {each.id: each for each in cast_findings.of_proportions(still, done.value)}
             break
+    assert "the reference's face is 12 pixels high; likeness needs 48" in found["likeness"].text
+    assert cast_findings.fix_likeness(still, "Walker") == "The reference of Walker is sent as it is"
     text = found["proportions"].text
     assert text.startswith("By height, the reference's legs are ")
     assert "% longer" in text

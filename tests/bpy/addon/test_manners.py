@@ -18,13 +18,14 @@ ORDER = ["Connection", "Shot", "Characters", "Look", "Generate", "Takes", "Retar
 OPEN = {"WANSTAGE_PT_setup"}  # the card of the first run must be seen
 HIDDEN_NAMES = {"filepath", "filter_glob", "directory", "files", "remove_name", "remove_active"}  # the file browser's
 CHANGE_NOTHING = {
-    # of the file: a connection, a job, a set-up, the clipboard, a file on disk, the playback, or a preset
+    # that undo has: a connection, a preview, a job, a set-up, the clipboard, a file on disk, the playback, or a preset
     "connect", "disconnect", "attach", "connect_remote", "cancel", "cancel_shots", "capture", "check", "copy_pull",
     "export_take", "make_room", "play_take", "setup", "setup_back", "setup_cancel", "setup_copy_log", "setup_remove",
-    "setup_repair", "add_preset",
+    "setup_repair", "add_preset", "export_bones", "forget_backend", "pair", "pair_cancel", "preview_framing",
+    "preview_retarget", "record_pose", "stop_retarget_preview", "use_backend",
 }  # fmt: skip
 SMALL = {"a", "after", "an", "and", "as", "at", "but", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"}
-ICON_OF = {"label", "operator", "prop", "menu", "operator_menu_enum", "prop_search", "sentence", "popover"}
+LATER_ICONS = {"PLAYHEAD"}  # not in every Blender: the panel looks first
 
 
 @pytest.fixture
@@ -145,7 +146,9 @@ def test_panels_that_show_properties_split_them() -> None:
 
 def test_icons_are_blenders(addon: Any) -> None:
     known = set(bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items.keys())
-    wrong = [f"{path.name}: {icon}" for path, tree in trees() for icon in icons(tree) if icon not in known]
+    wrong = [
+        f"{path.name}: {icon}" for path, tree in trees() for icon in icons(tree) if icon not in known | LATER_ICONS
+    ]
     assert not wrong
 
 

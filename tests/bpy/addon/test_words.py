@@ -14,7 +14,7 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 ROOT = Path(__file__).resolve().parents[3]
 FIELD = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME = {"LoRA", "LoRAs", "Python", "PyTorch", "PyTorch {version}, {cards}", "Wan", "{done} MB"}
+SAME = {"FK", "IK", "LoRA", "LoRAs", "Python", "PyTorch", "PyTorch {version}, {cards}", "Wan", "{done} MB"}
 
 
 @pytest.fixture
