@@ -13,7 +13,7 @@ from pathlib import Path
 
 from protocol.errors import QuotaExceeded
 from protocol.limits import MIB
-from protocol.specs import POSE_COLUMNS, JobSpec, result_count
+from protocol.specs import POSE_COLUMNS, JobSpec
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class FrameStore:
 
     def room_for(self, spec: JobSpec) -> None:
         """Raise DiskFull when the job's frames may not fit (counted as raw RGB8, which bounds PNG in practice)."""
-        nbytes = spec.frames * spec.width * spec.height * 3
+        nbytes = spec.made * spec.width * spec.height * 3
         if spec.task == "pose":  # what is sent of each frame, and about three times as much in the file
             nbytes = spec.frames * 4 * _PERSON_BYTES * (spec.pose.people if spec.pose else 1)
         self.room(nbytes)
@@ -115,7 +115,7 @@ class FrameStore:
         ``check`` looks into each file too (after a crash): a frame that is not whole, and all after it, is removed.
         """
         encoding, count = stored_as(spec), 0
-        while count < result_count(spec) and (path := self.path(job_id, count, encoding)).exists():
+        while count < spec.made and (path := self.path(job_id, count, encoding)).exists():
             if check and not _whole(path, spec, count):
                 log.warning("job %s: frame %d is not whole and will be made again", job_id, count)
                 break

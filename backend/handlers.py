@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from backend import RELEASE
-from protocol import VERSION, limits, messages
+from protocol import FEATURES, VERSION, limits, messages
 from protocol.assets import AssetFolder
 from protocol.codec import Buffer
 from protocol.errors import AssetError, InvalidJob, ProtocolError, WanstageError
@@ -18,6 +19,7 @@ from protocol.specs import JobSpec
 from protocol.validation import validate
 from wan_models.registry import EngineRow
 
+from .estimates import Estimates
 from .frames import FrameStore
 from .headers import check_images
 from .jobs import Job
@@ -38,6 +40,8 @@ class Handlers:
         frames: FrameStore,
         engines: tuple[EngineRow, ...],
         models: Models,
+        *,
+        estimates: Estimates,
     ) -> None:
         """``engines`` are those that clients may ask for, ``models`` knows what theirs take."""
         self._scheduler, self._assets, self._frames = scheduler, assets, frames
@@ -55,6 +59,7 @@ class Handlers:
             messages.ListJobs: self._list,
             messages.GetSpec: self._spec,
             messages.GrantCredit: self._grant,
+            messages.EstimateJob: lambda peer, message, _: estimates.ask(peer, message),
         }
 
     def handle(self, peer: Peer, message: messages.ClientMessage, buffers: Sequence[Buffer]) -> None:
@@ -202,7 +207,13 @@ def welcome(
         server_id=server_id,
         backend=f"wanstage {RELEASE}",
         minor=VERSION[1],
+        features=FEATURES,
         engines=engines,
         devices=devices,
         reply_to=reply_to,
     )
+
+
+def paired(name: str, reply_to: int) -> messages.Paired:
+    """The answer to Pair."""
+    return messages.Paired(name, f"wanstage {RELEASE}", socket.gethostname()[:200], VERSION[1], reply_to)

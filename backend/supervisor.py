@@ -87,6 +87,7 @@ class Slot:
         self.state: State = "off"
         self.job_id = ""
         self.model = ""  # of the process's last job
+        self.card: wm.Card = wm.NO_CARD  # MiB of its card: held by it, free, in all, as it last told
         self.kill_at: float | None = None
         self.start_at = 0.0
         self.failed_starts = 0
@@ -208,7 +209,7 @@ class Slot:
         if self.socket is not None:
             self.socket.close(linger=0)
             self.socket = None
-        self.state, self.job_id, self.model, self.kill_at = "off", "", "", None
+        self.state, self.job_id, self.model, self.kill_at, self.card = "off", "", "", None, wm.NO_CARD
 
 
 class Supervisor:

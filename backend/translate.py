@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -78,6 +78,30 @@ class LazyMaps(Sequence["NDArray[Any]"]):
 
     def _load(self, index: int) -> NDArray[Any]:
         return load_array(self._folder, self._refs[index], f"{self._what} {index}")
+
+
+class LazyFrames(Mapping[int, "NDArray[np.uint8]"]):
+    """Pictures of a clip by their numbers, uint8 sRGB (h,w,3), decoded when asked for; the last KEPT are kept."""
+
+    def __init__(self, folder: AssetFolder, refs: Sequence[specs.KeptFrame]) -> None:
+        self._folder, self._refs = folder, {each.frame: each.image for each in refs}
+        self._kept: dict[int, NDArray[np.uint8]] = {}  # oldest first
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._refs)
+
+    def __getitem__(self, frame: int) -> NDArray[np.uint8]:
+        """Frame ``frame`` of the clip. Raises InvalidJob when its asset is damaged."""
+        found = self._kept.pop(frame, None)
+        if found is None:
+            found = load_image(self._folder, self._refs[frame], f"kept frame {frame}")
+        self._kept[frame] = found
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
 
 
 @cache
@@ -191,6 +215,19 @@ def to_request(folder: AssetFolder, spec: specs.JobSpec, footage: str = "") -> r
         talk=requests.TalkSettings(spec.talk.start_from_reference, spec.talk.follow_pose),
         plan=spec.plan,
         previews=spec.output.previews,
+        redo=_redo(folder, spec.redo) if spec.redo else None,
+    )
+
+
+def _redo(folder: AssetFolder, redo: specs.Redo) -> requests.Redo:
+    return requests.Redo(
+        first=redo.first,
+        last=redo.last,
+        kept=LazyFrames(folder, redo.kept),
+        overlap=redo.overlap,
+        character=redo.character,
+        mask=LazyMaps(folder, redo.mask, "mask of the kept frames"),
+        match_color=redo.match_color,
     )
 
 

@@ -21,7 +21,6 @@ import zmq
 
 from protocol.assets import AssetFolder
 from protocol.errors import JobFailed, WanstageError
-from protocol.specs import result_count
 from wan_models.engine import Engine, Reports, RequestRefused, out_of_memory
 from wan_models.events import Event, FramesDecoded, PoseFound, Preview, StageStarted, StepDone, Warned, WeightsRead
 from wan_models.registry import open_engine, preload
@@ -152,9 +151,8 @@ class Worker:
                 events.close()  # now, not when the error that came is forgotten: it may hold a card's memory
         if stop():
             raise Stopped
-        due = result_count(run.spec)
-        if made != due:
-            problem = f"the engine {run.spec.engine} made {made} of {due} frames: report this as a bug"
+        if made != run.spec.made:
+            problem = f"the engine {run.spec.engine} made {made} of {run.spec.made} frames: report this as a bug"
             raise EngineMisbehaved(problem)
         self._outbox.flush(stop)
 
@@ -180,10 +178,10 @@ class Worker:
     def _frames(self, run: wm.RunJob, event: FramesDecoded, made: int, stop: Callable[[], bool]) -> int:
         spec = run.spec
         expected = (spec.height, spec.width, 3)
-        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.frames:
+        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.made:
             problem = (
                 f"the engine {spec.engine} gave frames {event.frames.shape} from {event.first}, "
-                f"expected from {made} as {expected}, {spec.frames} in all: report this as a bug"
+                f"expected from {made} as {expected}, {spec.made} in all: report this as a bug"
             )
             raise EngineMisbehaved(problem)
         notes = dict(event.notes)
@@ -194,7 +192,7 @@ class Worker:
         return made + len(event.frames)
 
     def _pose(self, run: wm.RunJob, event: PoseFound, made: int, stop: Callable[[], bool]) -> int:
-        if event.index != made or event.file != (made == run.spec.frames) or made >= result_count(run.spec):
+        if event.index != made or event.file != (made == run.spec.frames) or made >= run.spec.made:
             problem = (
                 f"the engine {run.spec.engine} gave people of frame {event.index}, {made} is due: report this as a bug"
             )

@@ -8,6 +8,7 @@ import bpy
 
 from . import generation, preflight, state, takes, timeline
 from .problems import UserProblem
+from .words import tr
 
 
 @dataclass
@@ -28,7 +29,7 @@ def problems(scene: bpy.types.Scene) -> list[str]:
     if not timeline.bound(scene):
         return timeline.sentences(scene)
     if not wanted(scene):
-        return ["No shot of the timeline is switched on: switch some on in the list"]
+        return [tr("No shot of the timeline is switched on: switch some on in the list")]
     shot = scene.wanstage
     return preflight.backend_problems(shot.engine, shot.task, shot.model)
 
@@ -38,7 +39,7 @@ def submit_all(scene: bpy.types.Scene, *, force: bool = False) -> generation.Ste
     sent, cuts, name = Sent(), wanted(scene), scene.name
     try:
         for number, cut in enumerate(cuts, start=1):
-            state.now.batch = f"Shot {number} of {len(cuts)}: {cut.name}"
+            state.now.batch = tr("Shot {number} of {count}: {name}", number=number, count=len(cuts), name=cut.name)
             try:
                 sent.jobs.append((yield from submit(bpy.data.scenes[name], cut, force=force)))
             except UserProblem as problem:

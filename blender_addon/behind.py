@@ -10,7 +10,7 @@ from typing import Any
 
 import bpy
 
-from . import colors, framefiles, playback
+from . import colors, framefiles, paths, playback
 
 
 def put(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> None:
@@ -18,14 +18,13 @@ def put(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> None:
     data = camera.data
     data.show_background_images = True
     for other in scene.wanstage.takes:  # one at a time
-        if other.camera == take.camera:
+        if playback.camera_of(other) == camera:
             take_away(other.job_id)
-    folder = Path(bpy.path.abspath(take.frames_dir))
+    folder = paths.absolute(take.frames_dir)
     image = bpy.data.images.load(str(framefiles.path_of(folder, 0)))
     image.name, image.source = f"{playback.plane_name(take.job_id)} background", "SEQUENCE"
     image[playback.MARK] = take.job_id
-    if bpy.data.filepath:
-        image.filepath = bpy.path.relpath(image.filepath)
+    image.filepath = paths.relative(framefiles.path_of(folder, 0))
     colors.set_space(image, colors.SRGB)  # these are drawn past the view transform
     picture = data.background_images.new()
     picture.source, picture.image, picture.alpha = "IMAGE", image, 1.0
@@ -73,4 +72,4 @@ def point_at(job_id: str, first_file: Path) -> None:
     """The frames have moved."""
     for image in bpy.data.images:
         if image.get(playback.MARK) == job_id:
-            image.filepath = str(first_file)
+            image.filepath = paths.relative(first_file)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import state
+from .words import tr
 
 ENGINE_TITLES = {"draft": ("Draft", "Seconds on the processor, no weights: for timing and framing"),
                  "test": ("Test", "Colour bars, to try the connection"),
@@ -128,7 +129,7 @@ def lack(info: Any) -> str:
         return ""
     said = str(info.missing[0])
     command = pull_command(info)
-    return f"No weights: run '{command}' at the backend" if command else said[:1].upper() + said[1:]
+    return tr("No weights: run '{command}' at the backend", command=command) if command else said[:1].upper() + said[1:]
 
 
 # ---- menus --------------------------------------------------------------------------------------------------
@@ -147,7 +148,7 @@ def model_items(shot: Any, _context: Any = None) -> list[Item]:
     for info in state.now.welcome.engines if state.now.welcome else ():
         for each in info.details:
             if shot.task in each.tasks:
-                said = each.missing[0] if each.missing else f"{each.fps:g} frames a second"
+                said = each.missing[0] if each.missing else tr("{fps:g} frames a second", fps=each.fps)
                 rows.append((f"{info.name}/{each.name}", each.title, said, "IMPORT" if each.missing else "NONE"))
         if not info.details and shot.task in info.tasks and info.models:
             title, said = ENGINE_TITLES.get(info.name, (info.name, ""))
@@ -166,7 +167,7 @@ def _absent(shot: Any, chosen: str) -> tuple[str, str, str, str]:
         return chosen, title if shot.model in {"", shot.engine, "draft"} else shot.model, said, "NONE"
     info = model_info(shot.engine, shot.model)
     name = info.title if info else ENGINE_TITLES.get(shot.engine, (shot.engine, ""))[0]
-    return chosen, name, "Not for this task at this backend: choose another", "ERROR"
+    return chosen, name, tr("Not for this task at this backend: choose another"), "ERROR"
 
 
 def get_model(shot: Any) -> int:

@@ -11,8 +11,9 @@ from typing import Any
 import bpy
 
 from . import framefiles, playback, sequence, state, takes
+from .words import noted, tr
 
-GONE = "Its frames were deleted, which undo cannot bring back: make it again"
+GONE = noted("Its frames were deleted, which undo cannot bring back: make it again")
 
 
 def selected(scene: bpy.types.Scene) -> Any:
@@ -36,10 +37,11 @@ def scene_frames(scene: bpy.types.Scene, take: Any) -> tuple[int, int]:
 def rivals(scene: bpy.types.Scene, take: Any) -> list[Any]:
     """The other takes of the same shot: those of its camera whose time overlaps."""
     first, last = scene_frames(scene, take)
+    camera = playback.camera_of(take)
     found = []
     for other in scene.wanstage.takes:
         left, right = scene_frames(scene, other)
-        if other.job_id != take.job_id and other.camera == take.camera and left <= last and right >= first:
+        if other.job_id != take.job_id and playback.camera_of(other) == camera and left <= last and right >= first:
             found.append(other)
     return found
 
@@ -140,7 +142,8 @@ def after_undo() -> None:
         if framefiles.count(takes.folder(take)):
             state.now.removed.discard(take.job_id)
             continue
-        take.frames_done, take.state, take.problem = 0, "lost", GONE
+        take.frames_done, take.state = 0, "lost"
+        take.problem = tr(GONE)
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.set_visible(plane, False)

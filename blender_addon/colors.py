@@ -26,6 +26,8 @@ from typing import Any
 
 import bpy
 
+from .words import noted, tr
+
 SRGB = "sRGB"
 EPSILON = 1e-4  # settings that differ less than this do nothing that can be seen
 SPACES = {
@@ -40,11 +42,11 @@ SPACES = {
 }
 seen: dict[str, tuple[Any, ...]] = {}  # scene -> ``key`` that all its planes were dressed for
 _PALER = {
-    "Filmic": "Filmic shows the purest colours of takes a little paler than they were made",
-    "Filmic Log": "Filmic Log shows the purest colours of takes paler than they were made",
-    "AgX": "AgX shows pure colours of takes paler than they were made",
-    "ACES 1.3": "ACES 1.3 shows pure colours of takes paler than they were made",
-    "Khronos PBR Neutral": "Khronos PBR Neutral changes dark and pure colours of takes",
+    "Filmic": noted("Filmic shows the purest colours of takes a little paler than they were made"),
+    "Filmic Log": noted("Filmic Log shows the purest colours of takes paler than they were made"),
+    "AgX": noted("AgX shows pure colours of takes paler than they were made"),
+    "ACES 1.3": noted("ACES 1.3 shows pure colours of takes paler than they were made"),
+    "Khronos PBR Neutral": noted("Khronos PBR Neutral changes dark and pure colours of takes"),
 }
 
 
@@ -87,24 +89,34 @@ def note(scene: bpy.types.Scene) -> str:
     view = scene.view_settings
     changing = _changing(scene)
     if changing:
-        return f"{changing} changes the colours of takes"
+        return tr("{what} changes the colours of takes", what=changing)
     if SPACES.get(view.view_transform) not in _known():
-        return f"The {view.view_transform} view changes the colours of takes"
+        return tr("The {view} view changes the colours of takes", view=view.view_transform)
     if view.view_transform == "ACES 2.0" and scene.render.engine.startswith("BLENDER_EEVEE"):
-        return "ACES 2.0 in EEVEE shows pure colours of takes paler than they were made"
-    return _PALER.get(view.view_transform, "")
+        return tr("ACES 2.0 in EEVEE shows pure colours of takes paler than they were made")
+    said = _PALER.get(view.view_transform)
+    return tr(said) if said else ""
 
 
 def _changing(scene: bpy.types.Scene) -> str:
     """What of the view, beside its transform, cannot be undone."""
     view, film = scene.view_settings, getattr(getattr(scene, "cycles", None), "film_exposure", 1.0)
     found = (
-        (view.look not in {"None", "AgX - Base Contrast"}, f"The look {view.look}"),  # that look is AgX as it is
-        (abs(view.gamma - 1.0) > EPSILON, f"Gamma {view.gamma:.2f}"),
-        (view.use_curve_mapping, "The view's curve"),
-        (getattr(view, "use_white_balance", False), "The view's white balance"),
-        (by_workbench(scene) and abs(view.exposure) > EPSILON, f"Exposure {view.exposure:.2f}, in Workbench,"),
-        (scene.render.engine == "CYCLES" and abs(film - 1.0) > EPSILON, f"The film exposure {film:.2f} of Cycles"),
+        (
+            view.look not in {"None", "AgX - Base Contrast"},
+            tr("The look {look}", look=view.look),
+        ),  # that look is AgX as it is
+        (abs(view.gamma - 1.0) > EPSILON, tr("Gamma {gamma:.2f}", gamma=view.gamma)),
+        (view.use_curve_mapping, tr("The view's curve")),
+        (getattr(view, "use_white_balance", False), tr("The view's white balance")),
+        (
+            by_workbench(scene) and abs(view.exposure) > EPSILON,
+            tr("Exposure {exposure:.2f}, in Workbench,", exposure=view.exposure),
+        ),
+        (
+            scene.render.engine == "CYCLES" and abs(film - 1.0) > EPSILON,
+            tr("The film exposure {exposure:.2f} of Cycles", exposure=film),
+        ),
     )
     return next((what for is_so, what in found if is_so), "")
 

@@ -14,6 +14,7 @@ import bpy
 
 from . import playback
 from .problems import UserProblem
+from .words import tr
 
 SECOND, UV, SPLIT, EDGE, MIX, GAIN = (
     f"Wanstage Compare {each}" for each in ("B", "UV", "Split", "Edge", "Mix", "Gain")
@@ -27,7 +28,7 @@ def start(scene: bpy.types.Scene, first: Any, second: Any) -> None:
     planes = [playback.find_plane(take.job_id) for take in (first, second)]
     for take, plane in zip((first, second), planes, strict=True):
         if plane is None or not is_complete(plane):
-            problem = f"{take.name} has no frames on a plane: show it once, or compare two finished takes"
+            problem = tr("{take} has no frames on a plane: show it once, or compare two finished takes", take=take.name)
             raise UserProblem(problem)
     stop()
     _build(planes[0].data.materials[0].node_tree, planes[1].data.materials[0].node_tree)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import blf
 import bpy
 
 VERSION: tuple[int, int, int] = tuple(bpy.app.version)
@@ -28,6 +29,17 @@ def online_allowed() -> bool:
 def offline_forced() -> bool:
     """Whether Blender was started with ``--offline-mode``, so that the preference cannot be changed."""
     return bool(getattr(bpy.app, "online_access_override", False))
+
+
+def keep_overrides() -> None:
+    """Before a save: since 5.0 what was chosen on an overridden rig is kept only if the linked rig has a group of ours
+    as well, which rigs from elsewhere have not; reading it makes one, in memory alone."""
+    for item in bpy.data.objects:
+        if item.type == "ARMATURE":
+            for each in (item, item.data):
+                reference = each.override_library.reference if each.override_library else None
+                if reference is not None:
+                    _ = reference.wanstage.name
 
 
 def hide_shadow(material: bpy.types.Material) -> None:
@@ -54,6 +66,14 @@ def draw_progress(layout: Any, factor: float, text: str) -> None:
 def placeholder(text: str) -> dict[str, str]:
     """What an empty text field shows, as an argument of ``layout.prop``: Blender 4.1 and later."""
     return {"placeholder": text} if text and VERSION >= (4, 1, 0) else {}
+
+
+def font_size(font: int, points: float) -> None:
+    """The size that ``blf`` measures a font in, at 72 dots an inch: before 4.0 it asks for the dots too."""
+    if VERSION >= (4, 0, 0):
+        blf.size(font, points)
+    else:
+        blf.size(font, points, 72)
 
 
 def undo_push(message: str) -> None:

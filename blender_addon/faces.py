@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from . import playback, state
+from . import bonemap_store, playback, state
 from .capture.bonemap import find_bone_map
 from .capture.face import has_head
 from .capture.params import CaptureProblem
@@ -38,7 +38,7 @@ def look() -> None:
 def find(item: bpy.types.Object) -> bool:
     """Whether some mesh hangs on the rig's head."""
     try:
-        head = find_bone_map(item).bones.get("head")
+        head = find_bone_map(item, bonemap_store.overrides_of(item)).bones.get("head")
     except CaptureProblem:
         return False
     return head is not None and has_head(bpy.context.scene, item, head)

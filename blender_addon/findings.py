@@ -10,37 +10,32 @@ import dataclasses
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 
-from . import capture, catalog, compat, motion, preflight, shots, state, takes, talking, timeline
-from .capture.waves import open_sound
+from . import (
+    bonemap_store,
+    capture,
+    catalog,
+    estimates,
+    motion,
+    needs,
+    preflight,
+    shots,
+    state,
+    takes,
+    talking,
+    timeline,
+)
+from .finding import Finding, Fix, Severity
+from .sound_length import sound_end, sound_seconds
+from .words import tr
 
-Severity = Literal["error", "warning", "info"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 ASPECT_TOLERANCE = 0.05
 """Pictures whose shapes differ by less are cut or padded by so little that nobody minds."""
 MOST_JOINTS = 3
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A button: what it says, and which of a finding's remedies it is."""
-
-    label: str
-    how: str = ""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. ``frame``: the scene frame at which it is first seen; None = it is about all of the shot."""
-
-    id: str
-    severity: Severity
-    text: str
-    fixes: tuple[Fix, ...] = ()
-    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Kept:
 
 
 _kept: dict[str, Kept] = {}
-OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses"})
+OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build"})
 
 
 def kept(scene: bpy.types.Scene) -> tuple[tuple[Finding, ...] | None, bool]:
@@ -74,9 +69,13 @@ def settings_key(scene: bpy.types.Scene) -> object:
     shot, render, now = scene.wanstage, scene.render, state.now
     welcome = now.welcome.server_id if now.welcome is not None else None
     markers = tuple((marker.frame, marker.camera.name if marker.camera else "") for marker in scene.timeline_markers)
-    people = tuple((item.name, item.wanstage.reference, item.wanstage.face) for item in shots.characters(scene))
+    people = tuple(
+        (item.name, item.wanstage.reference, item.wanstage.face, *bonemap_store.texts(item))
+        for item in shots.characters(scene)
+    )
     return (
-        welcome, now.client is None, shot.engine, shot.model, shot.fit_frames, shot.steps, shot.quality,
+        welcome, now.client is None, estimates.of(scene), shot.plan, shot.engine, shot.model, shot.fit_frames,
+        shot.steps, shot.quality,
         bool(shot.prompt), shot.sound_from, shot.sound_strip, shot.sound_file, shot.sound_skip, shot.person,
         shot.person_file, render.resolution_x, render.resolution_y, len(shot.takes), markers, people,
     )  # fmt: skip
@@ -114,7 +113,7 @@ def _keep(scene: bpy.types.Scene, found: list[Finding], motions: object) -> tupl
     return tuple(found)
 
 
-_NO_POSES = frozenset({"no_camera", "empty_range", "too_long"})
+_NO_POSES = frozenset({"no_camera", "empty_range", "too_long", "no_bones"})
 
 
 # ---- settings ----------------------------------------------------------------------------------------------
@@ -130,7 +129,7 @@ def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
     yield from _cut(scene)
     yield from _task(scene)
     yield from _sound(scene)
-    yield from _time(scene)
+    yield from needs.of_shot(scene)
 
 
 def _backend(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -140,7 +139,7 @@ def _backend(scene: bpy.types.Scene) -> Iterator[Finding]:
         if state.now.client is None and state.now.launch is None:
             yield Finding("backend", "error", sentence, (Fix("Connect"),))
         elif catalog.pull_command(info) and shot.task in info.tasks:
-            label = "Get Weights" if hasattr(bpy.types, "WANSTAGE_OT_pull") else "Copy Command"
+            label = tr("Get Weights") if hasattr(bpy.types, "WANSTAGE_OT_pull") else tr("Copy Command")
             yield Finding("weights", "error", sentence, (Fix(label), *_other_model(shot)))
         else:
             yield Finding("model", "error", sentence, _other_model(shot))
@@ -155,15 +154,17 @@ def _other_model(shot: Any) -> tuple[Fix, ...]:
     if info is not None and info.missing:
         return ()
     title = info.title if info is not None and info.title else catalog.ENGINE_TITLES.get(found[0], (found[0], ""))[0]
-    return (Fix(f"Use {title}", "other"),)
+    return (Fix(tr("Use {title}", title=title), "other"),)
 
 
 def _camera(scene: bpy.types.Scene) -> Iterator[Finding]:
     if shots.camera(scene) is not None:
         return
     there = next((item for item in scene.objects if item.type == "CAMERA"), None)
-    label = f"Use {there.name}" if there is not None else "Add Camera"
-    yield Finding("no_camera", "error", "The scene has no camera: add one, or choose the shot's camera", (Fix(label),))
+    label = tr("Use {name}", name=there.name) if there is not None else tr("Add Camera")
+    yield Finding(
+        "no_camera", "error", tr("The scene has no camera: add one, or choose the shot's camera"), (Fix(label),)
+    )
 
 
 def _range(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -172,11 +173,15 @@ def _range(scene: bpy.types.Scene) -> Iterator[Finding]:
     count, whole = shots.frame_count(scene), shots.sample_count(scene)
     rule = shots.rule(shot)
     if whole == 0:
-        text = f"The shot ends at frame {last}, before it begins at frame {first}"
-        yield Finding("empty_range", "error", text, (Fix(f"Make It {default_frames(shot)} Frames"),))
+        text = tr("The shot ends at frame {last}, before it begins at frame {first}", last=last, first=first)
+        yield Finding("empty_range", "error", text, (Fix(tr("Make It {count} Frames", count=default_frames(shot))),))
     elif count > shots.MAX_FRAMES:
-        text = f"The shot has {whole} frames, at most {shots.MAX_FRAMES} are allowed: shorten it"
-        yield Finding("too_long", "error", text, (Fix(f"Make It {rule.fitting(shots.MAX_FRAMES)} Frames"),))
+        text = tr(
+            "The shot has {whole} frames, at most {most} are allowed: shorten it", whole=whole, most=shots.MAX_FRAMES
+        )
+        yield Finding(
+            "too_long", "error", text, (Fix(tr("Make It {count} Frames", count=rule.fitting(shots.MAX_FRAMES))),)
+        )
     elif rule.fitting(whole) != whole and shot.engine == "wan":
         yield _unfitting(shot, rule, whole)
 
@@ -185,13 +190,15 @@ def _unfitting(shot: Any, rule: catalog.Rule, whole: int) -> Finding:
     """The range has frames that the model cannot make; with Fit Frames the last are left out."""
     shorter, longer = rule.fitting(whole), rule.fitting(whole) + rule.step
     if whole > rule.most:
-        made, fixes = f"at most {shorter}", (Fix(f"Shorten to {shorter}", "shorter"),)
+        text = tr("The range has {whole} frames, the model makes at most {most}", whole=whole, most=shorter)
+        fixes = (Fix(tr("Shorten to {count}", count=shorter), "shorter"),)
     else:
-        made = f"{shorter} or {longer}"
+        text = tr(
+            "The range has {whole} frames, the model makes {less} or {more}", whole=whole, less=shorter, more=longer
+        )
         fixes = (Fix(f"{shorter}", "shorter"), Fix(f"{longer}", "longer"))
-    text = f"The range has {whole} frames, the model makes {made}"
     if shot.fit_frames:
-        return Finding("frames", "info", f"{text}: {shorter} are made", fixes)
+        return Finding("frames", "info", tr("{text}: {count} are made", text=text, count=shorter), fixes)
     return Finding("frames", "error", text, fixes)
 
 
@@ -204,20 +211,30 @@ def default_frames(shot: Any) -> int:
 def _size(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     width, height = shots.size(shot)
-    for sentence in preflight.size_problems(shot):
+    fault = preflight.size_fault(shot)
+    if fault:
         near = fitting_size(shot)
-        yield Finding("size", "error", sentence.split(": use")[0], (Fix("Use {} x {}".format(*near)),))
+        yield Finding("size", "error", fault, (Fix(use_size(near)),))
         return
     render = scene.render
     seen = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
     if abs(math.log(seen * height / width)) > ASPECT_TOLERANCE:
-        text = (
-            f"The scene renders {render.resolution_x} x {render.resolution_y}, the shot is {width} x {height}: "
-            "its camera sees more or less than you do"
+        text = tr(
+            "The scene renders {wide} x {high}, the shot is {width} x {height}: "
+            "its camera sees more or less than you do",
+            wide=render.resolution_x,
+            high=render.resolution_y,
+            width=width,
+            height=height,
         )
         near = official_size(shot, seen)
-        fixes = (Fix("Use {} x {}".format(*near)),) if near is not None and near != (width, height) else ()
+        fixes = (Fix(use_size(near)),) if near is not None and near != (width, height) else ()
         yield Finding("aspect", "info", text, fixes)
+
+
+def use_size(size: tuple[int, int]) -> str:
+    """A button's label."""
+    return tr("Use {width} x {height}", width=size[0], height=size[1])
 
 
 def fitting_size(shot: Any) -> tuple[int, int]:
@@ -251,11 +268,17 @@ def _rate(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     for sentence in preflight.rate_problems(shot):
         info = catalog.model_info(shot.engine, shot.model)
-        yield Finding("rate", "error", sentence, (Fix(f"Set {info.fps:g}"),))
+        yield Finding("rate", "error", sentence, (Fix(tr("Set {fps:g}", fps=info.fps)),))
     fps, count = takes.scene_fps(scene), shots.frame_count(scene)
     if count and abs(shot.fps / fps - 1.0) > preflight.FPS_TOLERANCE:
         lasts = math.ceil(count * fps / shot.fps - 1e-6)
-        text = f"{count} frames at {shot.fps:g} a second = {lasts} scene frames at {fps:g}: time is kept"
+        text = tr(
+            "{count} frames at {fps:g} a second = {lasts} scene frames at {scene_fps:g}: time is kept",
+            count=count,
+            fps=shot.fps,
+            lasts=lasts,
+            scene_fps=fps,
+        )
         yield Finding("fps", "info", text)
 
 
@@ -269,22 +292,31 @@ def _cut(scene: bpy.types.Scene) -> Iterator[Finding]:
     if camera is None or (cut is None and other is None):
         return
     if other is not None and (cut is None or scene.wanstage.camera is not None):
-        text = f"At frame {first} the timeline's camera is {other.camera.name}, the shot's is {camera.name}"
-        yield Finding("camera", "warning", text, (Fix(f"Use {other.camera.name}"),), first)
+        text = tr(
+            "At frame {frame} the timeline's camera is {other}, the shot's is {camera}",
+            frame=first,
+            other=other.camera.name,
+            camera=camera.name,
+        )
+        yield Finding("camera", "warning", text, (Fix(tr("Use {name}", name=other.camera.name)),), first)
         return
     if cut is not None:
-        text = f"The timeline changes to {cut.camera.name} at frame {cut.frame}, the take is all by {camera.name}"
-        yield Finding("cut", "warning", text, (Fix(f"End at {cut.frame - 1}"),), cut.frame)
+        text = tr(
+            "The timeline changes to {other} at frame {frame}, the take is all by {camera}",
+            other=cut.camera.name,
+            frame=cut.frame,
+            camera=camera.name,
+        )
+        yield Finding("cut", "warning", text, (Fix(tr("End at {frame}", frame=cut.frame - 1)),), cut.frame)
 
 
 def _task(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     for sentence in preflight.task_problems(scene, shot.task):
         yield Finding("task", "error", sentence)
-    referred = [item.name for item in shots.characters(scene) if shots.has_reference(item)]
-    if shot.engine == "wan" and shot.task in preflight.WITH_PEOPLE and len(referred) > 1:
-        text = f"The model puts a person on one character: {referred[0]}; {' and '.join(referred[1:])} stays as it is"
-        yield Finding("people", "info", text)
+    from . import cast_findings  # which needs Finding
+
+    yield from cast_findings.of_settings(scene)
 
 
 def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -296,46 +328,9 @@ def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
     if seconds is None or not count or seconds >= count / scene.wanstage.fps - 1.0 / scene.wanstage.fps:
         return
     last = sound_end(scene, seconds)
-    text = f"The sound ends {count / scene.wanstage.fps - seconds:.1f} s before the shot: silence follows"
-    yield Finding("sound", "warning", text, (Fix(f"End at {last}"),), last + 1)
-
-
-def sound_seconds(scene: bpy.types.Scene) -> float | None:
-    """Seconds from the shot's beginning to the end of its sound; None when that cannot be told."""
-    shot, first = scene.wanstage, shots.frame_range(scene)[0]
-    if shot.sound_from == "strip":
-        return float(compat.strip_times(talking.find_strip(scene)).right - first) / takes.scene_fps(scene)
-    if shot.sound_from == "speaker":
-        return None  # what a speaker plays depends on its keys and tracks
-    path = bpy.path.abspath(shot.sound_file)
-    try:
-        return float(open_sound(path, bpy.path.basename(path)).seconds) - shot.sound_skip
-    except capture.CaptureProblem:
-        return None
-
-
-def sound_end(scene: bpy.types.Scene, seconds: float) -> int:
-    """The last scene frame in which the sound is heard."""
-    return int(shots.frame_range(scene)[0] + math.ceil(seconds * takes.scene_fps(scene) - 1e-6) - 1)
-
-
-def _time(scene: bpy.types.Scene) -> Iterator[Finding]:
-    """How long it took last time: the backend says nothing of runs to come."""
-    shot, size = scene.wanstage, shots.size(scene.wanstage)
-    for take in reversed(shot.takes):
-        made = takes.meta(take)
-        same = made.get("engine") == shot.engine and made.get("model") == shot.model and take.task == shot.task
-        seconds = (made.get("timings") or {}).get("done")
-        if same and seconds and take.state == "finished" and (take.width, take.height) == size:
-            text = f"{take.name} of this model and size took {duration(seconds)} for {take.frames} frames"
-            yield Finding("time", "info", text)
-            return
-
-
-def duration(seconds: float) -> str:
-    """Such as "2 min 5 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    short = count / scene.wanstage.fps - seconds
+    text = tr("The sound ends {seconds:.1f} s before the shot: silence follows", seconds=short)
+    yield Finding("sound", "warning", text, (Fix(tr("End at {frame}", frame=last)),), last + 1)
 
 
 # ---- poses -------------------------------------------------------------------------------------------------
@@ -371,7 +366,9 @@ def _of_motion(scene: bpy.types.Scene) -> Generator[state.CaptureState, None, li
     found: list[Finding] = []
     for character in taken.characters:
         found += _of_character(scene, wanted, character)
-    return found
+    from . import cast_findings  # which needs Finding
+
+    return [*found, *cast_findings.of_proportions(scene, taken)]
 
 
 def _of_character(scene: bpy.types.Scene, wanted: Any, character: Any) -> Iterator[Finding]:
@@ -382,17 +379,32 @@ def _of_character(scene: bpy.types.Scene, wanted: Any, character: Any) -> Iterat
 
     off = motion.off_screen(character.body)
     if off is not None and off.always:
-        yield Finding("off_screen", "error", f"{name} is outside the picture in every frame: check camera and range")
+        yield Finding(
+            "off_screen", "error", tr("{name} is outside the picture in every frame: check camera and range", name=name)
+        )
         return
     if off is not None:
-        joints = ", ".join(off.joints[:MOST_JOINTS]) + (" and more" if len(off.joints) > MOST_JOINTS else "")
-        text = f"{name}: {joints} outside the picture in {off.seen.count} of {count} frames"
+        joints = ", ".join(tr(joint) for joint in off.joints[:MOST_JOINTS])
+        if len(off.joints) > MOST_JOINTS:
+            joints = tr("{joints} and more", joints=joints)
+        text = tr(
+            "{name}: {joints} outside the picture in {count} of {frames} frames",
+            name=name,
+            joints=joints,
+            count=off.seen.count,
+            frames=count,
+        )
         yield Finding("off_screen", "warning", text, frame=at(off.seen.first))
     if wanted.fps:
         yield from _speed(name, motion.fast(character.body, wanted.width, wanted.height), at)
     away = motion.turned_away(character.body, wanted.fps)
     if away is not None:
-        text = f"{name} shows the back from frame {at(away[0])} to {at(away[1])}: no face drives the model there"
+        text = tr(
+            "{name} shows the back from frame {first} to {last}: no face drives the model there",
+            name=name,
+            first=at(away[0]),
+            last=at(away[1]),
+        )
         yield Finding("away", "info", text, frame=at(away[0]))
     yield from _face(scene, character, at)
 
@@ -400,9 +412,13 @@ def _of_character(scene: bpy.types.Scene, wanted: Any, character: Any) -> Iterat
 def _speed(name: str, found: motion.Fast | None, at: Any) -> Iterator[Finding]:
     if found is None:
         return
-    text = (
-        f"{name}: {found.joint} moves up to {found.pixels:.0f} pixels a frame, in {found.seen.count} frames too fast "
-        "for the model to follow sharply"
+    text = tr(
+        "{name}: {joint} moves up to {pixels:.0f} pixels a frame, in {count} frames too fast "
+        "for the model to follow sharply",
+        name=name,
+        joint=tr(found.joint),
+        pixels=found.pixels,
+        count=found.seen.count,
     )
     yield Finding("fast", "warning", text, frame=at(found.seen.first))
 
@@ -415,11 +431,16 @@ def _face(scene: bpy.types.Scene, character: Any, at: Any) -> Iterator[Finding]:
     small = motion.small_face(character.face_box)
     if small is None:
         return
-    fixes = (Fix("Drive No Face", "none"),) if driven else ()
+    fixes = (Fix(tr("Drive No Face"), "none"),) if driven else ()
     larger = larger_size(shot, small[0])
     if larger is not None:
-        fixes = (Fix("Use {} x {}".format(*larger), "larger"), *fixes)
-    text = f"{character.params.name}: the face is {small[0]:.0f} pixels high, expression needs {motion.FACE_PX:.0f}"
+        fixes = (Fix(use_size(larger), "larger", larger), *fixes)
+    text = tr(
+        "{name}: the face is {pixels:.0f} pixels high, expression needs {needed:.0f}",
+        name=character.params.name,
+        pixels=small[0],
+        needed=motion.FACE_PX,
+    )
     yield Finding("face", "warning", text, fixes, at(small[1].first))
 
 

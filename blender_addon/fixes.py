@@ -9,8 +9,9 @@ from typing import Any
 import bpy
 from mathutils import Vector
 
-from . import catalog, findings, shots, takes, talking, timeline
+from . import cast_findings, catalog, estimates, findings, shots, takes, talking, timeline
 from .problems import UserProblem
+from .words import tr
 
 LENS = 35.0  # mm, of a camera that we add
 MARGIN = 1.25  # times the way at which the characters fill its view
@@ -20,7 +21,9 @@ def apply(scene: bpy.types.Scene, finding: str, how: str) -> str:
     """Put a finding right; returns what was done, in a sentence. Raises UserProblem when there is nothing to do."""
     fix = _FIXES.get(finding)
     if fix is None:
-        problem = f"There is no fix for '{finding}': there are {', '.join(sorted(_FIXES))}"
+        problem = tr(
+            "There is no fix for '{finding}': there are {known}", finding=finding, known=", ".join(sorted(_FIXES))
+        )
         raise UserProblem(problem)
     return fix(scene, how)
 
@@ -33,7 +36,7 @@ def _no_camera(scene: bpy.types.Scene, _how: str) -> str:
     if there is None:
         there = add_camera(scene)
     scene.camera = there
-    return f"{there.name} is the scene's camera"
+    return tr("{camera} is the scene's camera", camera=there.name)
 
 
 def add_camera(scene: bpy.types.Scene) -> bpy.types.Object:
@@ -65,10 +68,10 @@ def _camera(scene: bpy.types.Scene, _how: str) -> str:
     first = shots.frame_range(scene)[0]
     bound = [each for each in timeline.bound(scene) if each.frame <= first]
     if not bound:
-        problem = f"No camera is bound to the timeline at frame {first}"
+        problem = tr("No camera is bound to the timeline at frame {frame}", frame=first)
         raise UserProblem(problem)
     scene.wanstage.camera = bound[-1].camera
-    return f"The shot's camera is {bound[-1].camera.name}"
+    return tr("The shot's camera is {camera}", camera=bound[-1].camera.name)
 
 
 def _cut(scene: bpy.types.Scene, _how: str) -> str:
@@ -76,7 +79,7 @@ def _cut(scene: bpy.types.Scene, _how: str) -> str:
     camera = shots.camera(scene)
     cuts = [each.frame for each in timeline.bound(scene) if first < each.frame <= last and each.camera != camera]
     if not cuts:
-        problem = "The timeline does not change the camera inside the shot"
+        problem = tr("The timeline does not change the camera inside the shot")
         raise UserProblem(problem)
     if scene.wanstage.camera is None:
         scene.wanstage.camera = camera  # the scene's own changes with the markers
@@ -95,7 +98,7 @@ def set_last(scene: bpy.types.Scene, last: int, *, own: bool = False) -> str:
         scene.frame_end = last
     else:
         shot.frame_end = last
-    return f"The shot ends at frame {last}"
+    return tr("The shot ends at frame {frame}", frame=last)
 
 
 def last_for(scene: bpy.types.Scene, count: int) -> int:
@@ -108,7 +111,7 @@ def _set_count(scene: bpy.types.Scene, count: int) -> str:
     said = set_last(scene, last_for(scene, count))
     if shots.sample_count(scene) != count:  # at a faster rate than the scene's some counts cannot be had
         scene.wanstage.fit_frames = True
-    return f"{said}: {count} frames"
+    return tr("{said}: {count} frames", said=said, count=count)
 
 
 def _frames(scene: bpy.types.Scene, how: str) -> str:
@@ -129,10 +132,10 @@ def _rate(scene: bpy.types.Scene, _how: str) -> str:
     shot = scene.wanstage
     info = catalog.model_info(shot.engine, shot.model)
     if info is None:
-        problem = "The backend does not tell this model's rate: connect first"
+        problem = tr("The backend does not tell this model's rate: connect first")
         raise UserProblem(problem)
     shot.fps = info.fps
-    return f"Rate is {info.fps:g} frames a second"
+    return tr("Rate is {fps:g} frames a second", fps=info.fps)
 
 
 # ---- size, face, sound, model ------------------------------------------------------------------------------
@@ -140,10 +143,10 @@ def _rate(scene: bpy.types.Scene, _how: str) -> str:
 
 def _set_size(scene: bpy.types.Scene, size: tuple[int, int] | None) -> str:
     if size is None:
-        problem = "The model has no better size"
+        problem = tr("The model has no better size")
         raise UserProblem(problem)
     catalog.set_size(scene.wanstage, size)
-    return f"Size is {size[0]} x {size[1]}"
+    return tr("Size is {width} x {height}", width=size[0], height=size[1])
 
 
 def _size(scene: bpy.types.Scene, _how: str) -> str:
@@ -159,21 +162,20 @@ def _aspect(scene: bpy.types.Scene, _how: str) -> str:
 def _face(scene: bpy.types.Scene, how: str) -> str:
     if how == "larger":
         found, _ = findings.kept(scene)
-        label = next(
-            (fix.label for each in found or () for fix in each.fixes if (each.id, fix.how) == ("face", how)), ""
-        )
-        wide, _, high = label.removeprefix("Use ").partition(" x ")
-        return _set_size(scene, (int(wide), int(high)) if high else None)
+        fixing = [fix for each in found or () for fix in each.fixes if (each.id, fix.how) == ("face", how)]
+        return _set_size(scene, fixing[0].size if fixing else None)
     people = [item for item in shots.characters(scene) if item.wanstage.face != "none"]
     for item in people:
         item.wanstage.face = "none"
-    return f"The face of {' and '.join(item.name for item in people) or 'nobody'} is no longer driven"
+    if not people:
+        return tr("No character's face is driven")
+    return tr("The face of {names} is no longer driven", names=", ".join(item.name for item in people))
 
 
 def _sound(scene: bpy.types.Scene, _how: str) -> str:
     seconds = None if talking.problems(scene) else findings.sound_seconds(scene)
     if seconds is None:
-        problem = "The end of the sound is not known: set the shot's last frame by hand"
+        problem = tr("The end of the sound is not known: set the shot's last frame by hand")
         raise UserProblem(problem)
     return set_last(scene, findings.sound_end(scene, seconds))
 
@@ -182,10 +184,10 @@ def _model(scene: bpy.types.Scene, _how: str) -> str:
     shot = scene.wanstage
     found = catalog.first_for(shot.task, shot.engine)
     if found is None:
-        problem = "This backend has no model for the task: choose another task"
+        problem = tr("This backend has no model for the task: choose another task")
         raise UserProblem(problem)
     catalog.choose(shot, *found)
-    return f"The model is {found[1]}"
+    return tr("The model is {model}", model=found[1])
 
 
 def _weights(scene: bpy.types.Scene, how: str) -> str:
@@ -193,18 +195,41 @@ def _weights(scene: bpy.types.Scene, how: str) -> str:
         return _model(scene, how)
     if hasattr(bpy.types, "WANSTAGE_OT_pull"):
         bpy.ops.wanstage.pull("INVOKE_DEFAULT")
-        return "The weights are being fetched"
+        return tr("The weights are being fetched")
     bpy.ops.wanstage.copy_pull()
-    return f"Copied: {bpy.context.window_manager.clipboard}"
+    return tr("Copied: {text}", text=bpy.context.window_manager.clipboard)
+
+
+def _memory(scene: bpy.types.Scene, how: str) -> str:
+    """What the backend says would fit: "frames:49", "size:832x480", "both:832x480:49" or "plan:stream-fp8"."""
+    if not how:
+        told = estimates.of(scene)
+        found = estimates.remedies(told, shots.size(scene.wanstage), shots.frame_count(scene)) if told else []
+        how = found[0][1] if found else ""
+    what, _, values = how.partition(":")
+    size, _, frames = values.partition(":")
+    width, _, height = size.partition("x")
+    if what == "plan":
+        scene.wanstage.plan = values
+        return tr("The plan is {plan}", plan=values)
+    if what == "frames":
+        return _set_count(scene, int(values))
+    if what not in {"size", "both"}:
+        problem = tr("The backend knows of nothing that would fit: choose a smaller size or fewer frames")
+        raise UserProblem(problem)
+    said = _set_size(scene, (int(width), int(height)))
+    return _set_count(scene, int(frames)) if frames else said
 
 
 def _backend(_scene: bpy.types.Scene, _how: str) -> str:
     bpy.ops.wanstage.connect("INVOKE_DEFAULT")
-    return "Connecting"
+    return tr("Connecting")
 
 
 _FIXES: dict[str, Callable[[Any, str], str]] = {
     "no_camera": _no_camera, "camera": _camera, "cut": _cut, "frames": _frames, "empty_range": _empty_range,
     "too_long": _too_long, "rate": _rate, "size": _size, "aspect": _aspect, "face": _face, "sound": _sound,
-    "model": _model, "weights": _weights, "backend": _backend,
+    "people": cast_findings.fix_people, "bones": cast_findings.fix_bones,
+    "no_bones": cast_findings.fix_no_bones, "model": _model, "weights": _weights, "backend": _backend,
+    "memory": _memory,
 }  # fmt: skip

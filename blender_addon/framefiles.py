@@ -9,18 +9,23 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
 PATTERN = "frame_{:04d}.png"
 SOUND = "sound.wav"
+JOB = "job.json"  # what the backend was asked
 PROBE_BYTES = 65536
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
+"""Names that Windows keeps for devices."""
 
 
 def path_of(folder: Path, index: int) -> Path:
@@ -38,8 +43,10 @@ def make_folder(folder: Path) -> Path:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
-        problem = (
-            f"Frames cannot be written to {folder} ({error.strerror}): free disk space, or save the file elsewhere"
+        problem = tr(
+            "Frames cannot be written to {folder} ({reason}): free disk space, or save the file elsewhere",
+            folder=folder,
+            reason=error.strerror,
         )
         raise UserProblem(problem) from error
     return folder
@@ -55,8 +62,11 @@ def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):  # the folder itself may be gone
             scratch.unlink(missing_ok=True)
-        problem = (
-            f"Frame {index + 1} cannot be written to {folder} ({error.strerror}): free disk space, then attach again"
+        problem = tr(
+            "Frame {number} cannot be written to {folder} ({reason}): free disk space, then attach again",
+            number=index + 1,
+            folder=folder,
+            reason=error.strerror,
         )
         raise UserProblem(problem) from error
     return target
@@ -72,8 +82,10 @@ def write_sound(folder: Path, data: bytes) -> Path:
     except OSError as error:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
-        problem = (
-            f"The sound cannot be written to {folder} ({error.strerror}): free disk space, or choose another folder"
+        problem = tr(
+            "The sound cannot be written to {folder} ({reason}): free disk space, or choose another folder",
+            folder=folder,
+            reason=error.strerror,
         )
         raise UserProblem(problem) from error
     return target
@@ -91,9 +103,12 @@ def prove(folder: Path, nbytes: int) -> None:
                 each.rmdir()
     if free < nbytes:
         mib = 2**20
-        problem = (
-            f"The disk of {folder} has {free // mib} MB free and the frames may need {-(-nbytes // mib)} MB: "
-            "free disk space or choose another frames folder"
+        problem = tr(
+            "The disk of {folder} has {free} MB free and the frames may need {needed} MB: free "
+            "disk space or choose another frames folder",
+            folder=folder,
+            free=free // mib,
+            needed=-(-nbytes // mib),
         )
         raise UserProblem(problem)
 
@@ -117,12 +132,43 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def files(folder: Path) -> list[Path]:
     """A take's own files; what else lies in its folder is somebody else's."""
     found = [file for file in folder.glob("frame_*.png") if re.fullmatch(r"frame_\d{4,}\.png", file.name)]
-    return found + [folder / name for name in ("take.json", SOUND) if (folder / name).is_file()]
+    return found + [folder / name for name in ("take.json", JOB, SOUND) if (folder / name).is_file()]
+
+
+def write_job(folder: Path, data: bytes) -> None:
+    """The job beside its frames, so that a part of the take can be made again in another session."""
+    try:
+        (folder / JOB).write_bytes(data)
+    except OSError as error:
+        logger.warning("%s cannot be written to %s: %s", JOB, folder, error.strerror)  # then the shot is captured again
+
+
+def keep(source: Path, target: Path, names: list[str]) -> None:
+    """Files of one folder in another too, of one content for ever: linked where the disk can, else copied.
+
+    Frames are replaced, never written in place, so what happens to one name does not reach the other. Raises
+    UserProblem.
+    """
+    for name in names:
+        scratch = (target / name).with_suffix(".part")
+        try:
+            scratch.unlink(missing_ok=True)
+            try:
+                os.link(source / name, scratch)
+            except OSError:  # another disk, or a file system without links
+                shutil.copyfile(source / name, scratch)
+            scratch.replace(target / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            problem = f"{name} cannot be taken over from {source} to {target} ({error.strerror}): free disk space"
+            raise UserProblem(problem) from error
 
 
 def size(folder: Path) -> int:
-    """Bytes that ``remove`` gives back."""
-    return sum(file.stat().st_size for file in files(folder))
+    """Bytes that ``remove`` gives back: a file that other takes have too counts by its share."""
+    told = [file.stat() for file in files(folder)]
+    return sum(each.st_size // max(each.st_nlink, 1) for each in told)
 
 
 def remove(folder: Path) -> None:
@@ -133,8 +179,10 @@ def remove(folder: Path) -> None:
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:
-        problem = (
-            f"The frames in {folder} cannot be deleted ({error.strerror}): make the folder writable, then try again"
+        problem = tr(
+            "The frames in {folder} cannot be deleted ({reason}): make the folder writable, then try again",
+            folder=folder,
+            reason=error.strerror,
         )
         raise UserProblem(problem) from error
 
@@ -145,10 +193,16 @@ def move(source: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(str(source), str(target))
     except OSError as error:
-        problem = f"The frames in {source} cannot be moved to {target} ({error.strerror})"
+        problem = tr(
+            "The frames in {source} cannot be moved to {target} ({reason})",
+            source=source,
+            target=target,
+            reason=error.strerror,
+        )
         raise UserProblem(problem) from error
 
 
 def safe_name(name: str) -> str:
     """A folder name that every system takes; letters of any script stay."""
-    return re.sub(r"[^\w\- ]", "_", name).strip(" .")[:60] or "shot"
+    safe = re.sub(r"[^\w\- ]", "_", name)[:60].strip(" .") or "shot"
+    return f"{safe}_" if safe.upper() in RESERVED else safe

@@ -19,6 +19,7 @@ import msgspec
 from . import (
     capture,
     catalog,
+    framing,
     madefrom,
     preferences,
     preflight,
@@ -32,6 +33,7 @@ from . import (
     wire,
 )
 from .problems import UserProblem
+from .words import tr
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
 
@@ -76,15 +78,15 @@ def assets() -> Any:
 def refuse(problems: list[str]) -> None:
     """Raises UserProblem with the first of them, and says how many more there are."""
     if problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise UserProblem(problems[0] + more)
+        more = len(problems) - 1
+        raise UserProblem(tr("{problem} (and {count} more)", problem=problems[0], count=more) if more else problems[0])
 
 
 def drive_pack(scene: bpy.types.Scene, *, force: bool, task: str | None = None) -> Steps:
     """What the task (None = the shot's) needs of the shot: the last pack when it holds that and nothing changed since,
     else a new capture. Returns CachedPack."""
     task = task or scene.wanstage.task
-    refuse(preflight.capture_problems(scene, task))
+    refuse(preflight.capture_problems(scene, task) or preflight.namesakes(scene))
     wanted = shots.parameters(scene, task)
     samples = shots.needs_samples(scene.wanstage, task)
     parts = wanted.parts if samples else shots.stills(scene.wanstage, task)
@@ -122,10 +124,10 @@ def _captured(steps: Capture, frames: int) -> Steps:
     except capture.CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
     except RuntimeError as problem:  # how Blender's operators say what went wrong
-        sentence = f"The shot cannot be rendered: {str(problem).removeprefix('Error: ').strip()}"
+        sentence = tr("The shot cannot be rendered: {reason}", reason=str(problem).removeprefix("Error: ").strip())
         raise UserProblem(sentence) from problem
     except (wire.errors.WanstageError, OSError) as problem:
-        raise UserProblem(_not_kept("captured shot", problem)) from problem
+        raise UserProblem(_not_kept(tr("captured shot"), problem)) from problem
     finally:
         steps.close()  # Esc: the scene is put back before anything else happens
         state.now.capture = None
@@ -164,10 +166,15 @@ def _joined(before: state.CachedPack, now: state.CachedPack) -> state.CachedPack
 def _not_kept(what: str, error: Exception) -> str:
     """The sentence for a disk that refuses."""
     if isinstance(error, wire.errors.WanstageError):
-        return f"The {what} cannot be kept: {error}"
+        return tr("The {what} cannot be kept: {error}", what=what, error=error)
     where = getattr(error, "filename", None) or preferences.settings().data
     reason = getattr(error, "strerror", None) or error
-    return f"The {what} cannot be kept in {where} ({reason}): free disk space or choose another data folder"
+    return tr(
+        "The {what} cannot be kept in {where} ({reason}): free disk space or choose another data folder",
+        what=what,
+        where=where,
+        reason=reason,
+    )
 
 
 def tidy() -> None:
@@ -220,7 +227,7 @@ def sound_of(scene: bpy.types.Scene) -> tuple[Any, dict[str, str]]:
     except capture.CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
     except (wire.errors.WanstageError, OSError) as problem:
-        raise UserProblem(_not_kept("sound of the shot", problem)) from problem
+        raise UserProblem(_not_kept(tr("sound of the shot"), problem)) from problem
     name = bpy.path.basename(wanted.name)
     return wire.specs.SoundRef(ref, name[: wire.limits.MAX_NAME_CHARS]), {"from": wanted.source, "name": name}
 
@@ -237,7 +244,7 @@ def person_of(scene: bpy.types.Scene) -> Any:
     except capture.CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
     except (wire.errors.WanstageError, OSError) as problem:
-        raise UserProblem(_not_kept("picture of the person", problem)) from problem
+        raise UserProblem(_not_kept(tr("picture of the person"), problem)) from problem
 
 
 def _picture(path: str) -> Any:
@@ -245,10 +252,9 @@ def _picture(path: str) -> Any:
     try:
         return capture.load_reference(path, assets()).image
     except capture.CaptureProblem as problem:
-        sentence = str(problem).replace("reference picture", "first image", 1)
-        raise UserProblem(sentence) from problem
+        raise UserProblem(tr("First image: {problem}", problem=problem)) from problem
     except (wire.errors.WanstageError, OSError) as problem:
-        raise UserProblem(_not_kept("first image of the shot", problem)) from problem
+        raise UserProblem(_not_kept(tr("first image of the shot"), problem)) from problem
 
 
 def references(scene: bpy.types.Scene) -> dict[int, Any]:
@@ -260,11 +266,11 @@ def references(scene: bpy.types.Scene) -> dict[int, Any]:
             path = shots.reference_path(item, scratch)
             if path is None:
                 continue
-            reference = capture.load_reference(path, assets())
+            reference = capture.load_reference(framing.reference(scene, item, path), assets())
         except capture.CaptureProblem as problem:
             raise UserProblem(str(problem)) from problem
         except (wire.errors.WanstageError, OSError) as problem:
-            raise UserProblem(_not_kept(f"reference picture of {item.name}", problem)) from problem
+            raise UserProblem(_not_kept(tr("reference picture of {name}", name=item.name), problem)) from problem
         if item.wanstage.joints == "find":
             reference = msgspec.structs.replace(reference, source="none", body=None, left_hand=None, right_hand=None)
         found[index] = reference
@@ -347,7 +353,7 @@ def submit(
     """Make the take, then hand the job to the client. Returns the job id."""
     client = state.now.client
     if client is None:
-        problem = state.now.sentence or "The backend went away while the shot was captured: connect again"
+        problem = state.now.sentence or tr("The backend went away while the shot was captured: connect again")
         raise UserProblem(problem)
     room.begin(scene)
     job_id = wire.client.new_id()
@@ -363,18 +369,19 @@ def submit(
          "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
          "settings": take_settings.snapshot(scene), **extra_meta},
     )  # fmt: skip
-    take.choice.model = spec.model
+    take.choice.model, take.seen_by = spec.model, shot_camera
+    takes.framefiles.write_job(takes.folder(take), msgspec.json.encode(spec))
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
-    _send(scene, client, job_id, spec)
+    send(scene, client, job_id, spec)
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
 
 
-def _send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
+def send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
     """To the client; a job that the protocol does not take leaves no take."""
     try:
         client.submit(job_id, spec, assets())
@@ -399,13 +406,14 @@ def attach(take: Any) -> None:
     """Follow the job of an unfinished take again, from the first frame that is not on disk."""
     client = state.now.client
     if client is None:
-        problem = "No backend is connected: press Connect first"
+        problem = tr("No backend is connected: press Connect first")
         raise UserProblem(problem)
     folder = takes.folder(take)
     takes.framefiles.make_folder(folder)
     received = takes.framefiles.count(folder)
-    run = state.Run(take.job_id, folder, received=received, submitted=time.monotonic())
+    first, last = takes.part_of(take)
+    run = state.Run(take.job_id, folder, received=received, first=first, submitted=time.monotonic())
     state.now.runs[take.job_id] = run
     take.state, take.problem, take.frames_done = "queued", "", received
-    client.attach(take.job_id, received)
+    client.attach(take.job_id, min(received, last + 1) - first)
     pump.start_timer()

@@ -12,7 +12,25 @@ from typing import Any
 import bpy
 from bpy.app.handlers import persistent
 
-from . import choices, findings, follow, generation, placing, playback, pump, room, state, takes, watch
+from . import (
+    bonemap_store,
+    cast,
+    choices,
+    compat,
+    export,
+    findings,
+    follow,
+    framing,
+    generation,
+    paths,
+    placing,
+    playback,
+    pump,
+    room,
+    state,
+    takes,
+    watch,
+)
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -34,6 +52,9 @@ def wanstage_load_post(*_args: Any) -> None:
     now = state.now
     now.packs.clear()
     findings.forget()
+    bonemap_store.forget()
+    cast.forget()
+    framing.forget()
     now.runs.clear()
     now.paused.clear()
     now.capture = None
@@ -64,14 +85,41 @@ def attach_unfinished() -> int:
 
 @persistent
 def wanstage_save_pre(*args: Any) -> None:
-    """The first save of a file brings its takes along, so that paths can be relative."""
-    target = args[0] if args and isinstance(args[0], str) else ""
-    if not target or bpy.data.filepath:
+    """Saving brings takes along from the cache, so that paths can be relative; into another folder it leaves them."""
+    room.before_save()
+    compat.keep_overrides()
+    target = _target(args)
+    if target is None:
+        return
+    paths.before_save(target)
+    if (
+        bpy.data.filepath and Path(bpy.data.filepath) != target
+    ):  # perhaps a copy: the open file needs them where they are
         return
     try:
-        takes.move_beside_file(Path(target))
+        takes.move_beside_file(target)
     except UserProblem as problem:
         logger.warning("%s", problem)
+
+
+@persistent
+def wanstage_save_post(*args: Any) -> None:
+    """After a copy was saved the open file's own paths are put back."""
+    room.after_save()
+    target = _target(args)
+    if target is not None:
+        paths.after_save(target)
+
+
+@persistent
+def wanstage_save_post_fail(*args: Any) -> None:
+    """As after a copy."""
+    wanstage_save_post(*args)
+
+
+def _target(args: tuple[Any, ...]) -> Path | None:
+    """The file that is written; Blenders before 4.0 do not always say."""
+    return Path(args[0]) if args and isinstance(args[0], str) and args[0] else None
 
 
 @persistent
@@ -92,6 +140,13 @@ def wanstage_render_complete(*_args: Any) -> None:
 def wanstage_render_cancel(*_args: Any) -> None:
     """Go on."""
     state.now.paused.discard("render")
+
+
+@persistent
+def wanstage_render_write(*args: Any) -> None:
+    """A frame of a film that is exported."""
+    if args and isinstance(args[0], bpy.types.Scene):
+        export.frame_written(args[0].name)
 
 
 @persistent
@@ -139,9 +194,12 @@ def _is_shallow(update: bpy.types.DepsgraphUpdate) -> bool:
 _HANDLERS = {
     "load_post": wanstage_load_post,
     "save_pre": wanstage_save_pre,
+    "save_post": wanstage_save_post,
+    "save_post_fail": wanstage_save_post_fail,
     "render_init": wanstage_render_init,
     "render_complete": wanstage_render_complete,
     "render_cancel": wanstage_render_cancel,
+    "render_write": wanstage_render_write,
     "undo_post": wanstage_undo_post,
     "redo_post": wanstage_redo_post,
     "depsgraph_update_post": wanstage_depsgraph_update_post,
@@ -151,7 +209,7 @@ _HANDLERS = {
 def purge() -> None:
     """Remove our handlers by name, those of an earlier load of this module too."""
     for kind, handler in _HANDLERS.items():
-        listed = getattr(bpy.app.handlers, kind)
+        listed = getattr(bpy.app.handlers, kind, [])
         for item in [item for item in listed if getattr(item, "__name__", "") == handler.__name__]:
             listed.remove(item)
 
@@ -160,7 +218,7 @@ def register() -> None:
     """Handlers; the timer starts with the first connection."""
     purge()
     for kind, handler in _HANDLERS.items():
-        getattr(bpy.app.handlers, kind).append(handler)
+        getattr(bpy.app.handlers, kind, []).append(handler)  # save_post_fail: Blender 4.0 and later
 
 
 def unregister() -> None:
@@ -169,4 +227,5 @@ def unregister() -> None:
     pump.stop_timer()
     watch.stop()
     room.restore()
+    export.stop()
     state.reset()

@@ -6,6 +6,7 @@ writing its connection file. Three failed starts within a minute end the trying 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from . import wire
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,9 @@ class Launch:
     def poll(self) -> wire.connection.Connection | None:
         """The connection once the backend is ready, None while it is not. Raises UserProblem."""
         if self.process.poll() is not None:
-            problem = f"The backend ended with code {self.process.returncode}: {tail(self.log)}"
+            problem = tr(
+                "The backend ended with code {code}: {tail}", code=self.process.returncode, tail=tail(self.log)
+            )
             raise UserProblem(problem)
         if self.connection_file.is_file():
             connection = read(self.connection_file)
@@ -53,7 +57,11 @@ class Launch:
                 return connection
         if time.monotonic() - self.began > START_TIMEOUT_S:
             self.process.terminate()
-            problem = f"The backend did not get ready within {START_TIMEOUT_S:.0f} seconds; its log is {self.log}"
+            problem = tr(
+                "The backend did not get ready within {seconds:.0f} seconds; its log is {log}",
+                seconds=START_TIMEOUT_S,
+                log=self.log,
+            )
             raise UserProblem(problem)
         return None
 
@@ -66,10 +74,16 @@ def read(path: Path) -> wire.connection.Connection:
         sentence = str(error)
         raise UserProblem(sentence[:1].upper() + sentence[1:]) from error
     if not ENDPOINT.fullmatch(found.endpoint):
-        problem = f"The connection file {path} names {found.endpoint!r}: it must be such as tcp://127.0.0.1:5555"
+        problem = tr(
+            "The connection file {path} names {endpoint!r}: it must be such as tcp://127.0.0.1:5555",
+            path=path,
+            endpoint=found.endpoint,
+        )
         raise UserProblem(problem)
     if any(len(key) not in {0, KEY_CHARS} for key in (found.server_key, found.client_key, found.client_secret)):
-        problem = f"A key in the connection file {path} is damaged: copy the file again from where the backend runs"
+        problem = tr(
+            "A key in the connection file {path} is damaged: copy the file again from where the backend runs", path=path
+        )
         raise UserProblem(problem)
     return found
 
@@ -83,9 +97,12 @@ def living(path: Path) -> wire.connection.Connection | None:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether an endpoint is on this machine."""
+    """Whether an endpoint is on this machine; of names only "localhost" is, whatever others resolve to."""
     host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0].strip("[]")
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def alive(connection: wire.connection.Connection) -> bool:
@@ -147,7 +164,7 @@ def start(python: str, folder: str, data: Path, connection_file: Path, idle_exit
     """Start a backend of this machine. Raises UserProblem."""
     _break_circuit()
     if not python:
-        problem = "No backend is running and no backend Python is set: choose one in the add-on's preferences"
+        problem = tr("No backend is running and no backend Python is set: choose one in the add-on's preferences")
         raise UserProblem(problem)
     command = [python, "-m", "backend.cli", "serve", "--data", str(data / "backend"),
                "--connection-file", str(connection_file), "--idle-exit", f"{idle_exit_s:g}"]  # fmt: skip
@@ -158,7 +175,11 @@ def start(python: str, folder: str, data: Path, connection_file: Path, idle_exit
         with log.open("wb") as output:
             process = _spawn(command, folder, output.fileno())
     except OSError as error:
-        problem = f"The backend cannot be started with {python} ({error.strerror}): check the add-on's preferences"
+        problem = tr(
+            "The backend cannot be started with {python} ({reason}): check the add-on's preferences",
+            python=python,
+            reason=error.strerror,
+        )
         raise UserProblem(problem) from error
     logger.info("started a backend, process %d, log %s", process.pid, log)
     return Launch(process, connection_file, log)
@@ -179,7 +200,10 @@ def _break_circuit() -> None:
     now = time.monotonic()
     _starts[:] = [moment for moment in _starts if now - moment < START_WINDOW_S]
     if len(_starts) >= MAX_STARTS:
-        problem = f"The backend was started {MAX_STARTS} times within a minute and did not stay: read its log first"
+        problem = tr(
+            "The backend was started {count} times within a minute and did not stay: read its log first",
+            count=MAX_STARTS,
+        )
         raise UserProblem(problem)
     _starts.append(now)
 

@@ -18,10 +18,12 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import playback, shots
+from . import bonemap_store, playback, shots
+from .words import noted, tr
 
 VERSION = 1
 PARTS = ("motion", "camera", "look")
+PART_WORDS = {"motion": noted("the motion"), "camera": noted("the camera"), "look": noted("the look")}
 DIGITS = 4  # of values: a tenth of a millimetre, and less than a hundredth of a degree
 WHOLE_MESH = 60_000  # vertices; of larger meshes the size of each side and the counts are looked at
 TRANSFORM = ("location", "rotation_mode", "rotation_euler", "rotation_quaternion", "rotation_axis_angle", "scale")
@@ -109,6 +111,8 @@ def signature(scene: bpy.types.Scene, span: Span) -> Steps:
             digest.add(content(bpy.path.abspath(scene.wanstage.first_image)))
         for item in roots.get(part, ()):
             yield from _object(digest, item, follow=part != "look")
+            if part == "motion" and bonemap_store.overrides_of(item):
+                digest.add(bonemap_store.overrides_of(item))
         if part == "look":
             yield from _look(digest, scene, people)
         found[part] = digest.hash.hexdigest()
@@ -130,11 +134,12 @@ def span_from(told: Any) -> Span | None:
 
 def sentence(told: dict[str, Any], now: dict[str, str]) -> str:
     """What has changed, such as "the motion and the camera have changed"; empty when nothing."""
-    changed = [f"the {part}" for part, value in told["parts"].items() if now.get(part) != value]
+    changed = [tr(PART_WORDS.get(part, part)) for part, value in told["parts"].items() if now.get(part) != value]
     if not changed:
         return ""
-    named = changed[0] if len(changed) == 1 else f"{', '.join(changed[:-1])} and {changed[-1]}"
-    return f"{named} {'has' if len(changed) == 1 else 'have'} changed since"
+    if len(changed) == 1:
+        return tr("{part} has changed since", part=changed[0])
+    return tr("{parts} and {last} have changed since", parts=", ".join(changed[:-1]), last=changed[-1])
 
 
 # ---- objects ----------------------------------------------------------------------------------------
@@ -325,9 +330,13 @@ def _look(digest: _Digest, scene: bpy.types.Scene, people: list[Any]) -> Steps:
     owners = {slot.material for item in _set_of(scene, people, None) for slot in item.material_slots} - {None}
     for owner in (*sorted(owners, key=lambda owner: owner.name), *([scene.world] if scene.world else [])):
         yield from _nodes(digest, owner)
+    if shots.left_out(scene):
+        digest.add(shots.left_out(scene))
     for item in people:
         own = item.wanstage
         digest.add(item.name, own.face, own.joints, own.reference_image)
+        if own.framing != "auto":
+            digest.add(own.framing, own.box_left, own.box_right, own.box_top, own.box_bottom)
         for name in (own.reference, own.face_film):
             digest.add(content(bpy.path.abspath(name, library=item.library)) if name else b"")
         yield

@@ -19,6 +19,7 @@ from .capture.camera import read_camera
 from .capture.offsets import BODY_POINTS
 from .capture.params import CaptureProgress, ShotParams
 from .capture.visibility import BEHIND, MISSING, OFF_SCREEN, VISIBLE
+from .words import noted
 
 Array = NDArray[Any]
 
@@ -31,6 +32,14 @@ nearly half the picture."""
 AWAY_S = 1.0
 """Shorter turns of the back are bridged."""
 _PLACES = {name: place for place, name in enumerate(BODY_POINTS)}
+WORDS = (
+    noted("nose"), noted("neck"),
+    noted("right shoulder"), noted("right elbow"), noted("right wrist"), noted("right hip"), noted("right knee"),
+    noted("right ankle"), noted("right eye"), noted("right ear"), noted("right toe"),
+    noted("left shoulder"), noted("left elbow"), noted("left wrist"), noted("left hip"), noted("left knee"),
+    noted("left ankle"), noted("left eye"), noted("left ear"), noted("left toe"),
+)  # fmt: skip
+"""How joints are called."""
 _SIDES = {"L": "left ", "R": "right "}
 
 

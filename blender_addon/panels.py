@@ -1,66 +1,111 @@
-"""The Wanstage tab: connection, shot, characters, generate, takes, in the order of work.
+"""The Wanstage tab: Connection, Shot, Characters, Look, Generate, Takes, Retarget, in the order of work.
 
 Drawing looks at properties and at ``state`` alone: no file, no search, under 2 ms.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Any
 
+import blf
 import bpy
 
-from . import catalog, compat, faces, preflight, progress, room, shots, state, talking
+from . import catalog, compat, estimates, preferences, preflight, progress, pump, room, shots, state, talking
 from .operators import presets
+from .words import CONTEXT, noted, tr
 
 STATUS = {
-    "off": ("Not connected", "UNLINKED"),
-    "starting": ("Starting the backend", "SORTTIME"),
-    "connecting": ("Connecting", "SORTTIME"),
-    "connected": ("Connected", "LINKED"),
-    "lost": ("Not connected", "ERROR"),
+    "off": (noted("Not connected"), "UNLINKED"),
+    "starting": (noted("Starting the backend"), "SORTTIME"),
+    "connecting": (noted("Connecting"), "SORTTIME"),
+    "connected": (noted("Connected"), "LINKED"),
+    "lost": (noted("Not connected"), "ERROR"),
 }
-CHAR_PX, FRAME_PX = 6.6, 62.0  # of Blender's own font at scale 1: a letter on average; icon, margins and tabs
-LEAST_CHARS = 18
+FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
+BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
+LEAST_PX = 80.0
+WORDS = re.compile(r"\s*[（《“]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；、）》”！？]*")
+"""Pieces between which a line may end: words with the space before them, single Chinese letters with their signs."""
 
 
 class _Panel:
+    """In the tab of the sidebar. ``bl_order`` of the main panels is their place, whatever registers first."""
+
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Wanstage"
+    bl_translation_context = CONTEXT
 
 
-def sentence(layout: Any, text: str, icon: str = "ERROR") -> None:
-    """A sentence over as many rows as it takes: labels do not wrap."""
-    line, width = "", chars_a_line()
+def split(layout: Any) -> Any:
+    """The same layout with names of properties to the left of their values, and no dots to animate them by."""
+    layout.use_property_split, layout.use_property_decorate = True, False
+    return layout
+
+
+def sentence(layout: Any, text: str, icon: str = "ERROR", *, inset: float = 0.0) -> None:
+    """A sentence over as many rows as it takes, since labels do not wrap. ``inset``: pixels lost to boxes round it."""
     column = layout.column(align=True)
-    for word in text.split():
-        if line and len(line) + len(word) >= width:
-            column.label(text=line, icon=icon)
-            line, icon = "", "BLANK1"
-        line = f"{line} {word}" if line else word
-    column.label(text=line, icon=icon)
+    for line in wrapped(text, label_px() - inset):
+        column.label(text=line, icon=icon, translate=False)
+        icon = "BLANK1"
+
+
+def label_px() -> float:
+    """How wide a label of the sidebar can be at its present width, in pixels of scale 1."""
+    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
+    return max(region.width / scale - FRAME_PX, LEAST_PX) if region else 280.0
+
+
+def wrapped(text: str, most: float) -> list[str]:
+    """``text`` in lines of at most ``most`` pixels; a word that is longer, such as a path, is cut into pieces."""
+    points = bpy.context.preferences.ui_styles[0].widget.points
+    lines, line, far = [], "", 0.0
+    for found in WORDS.findall(text):
+        word = found
+        if line and far + text_px(word, points) > most:
+            lines.append(line)
+            line, far, word = "", 0.0, word.lstrip()
+        while text_px(word, points) > most and len(word) > 1:
+            fits = max(int(len(word) * most / text_px(word, points)), 1)
+            lines.append(word[:fits])
+            word = word[fits:]
+        line, far = line + word, far + text_px(word, points)
+    return [*lines, line] if line else lines
+
+
+@functools.lru_cache(maxsize=8192)
+def text_px(text: str, points: float) -> float:
+    """How wide Blender's own font draws a text, in pixels of scale 1."""
+    compat.font_size(0, points)
+    return float(blf.dimensions(0, text)[0])
 
 
 def chars_a_line() -> int:
-    """How many letters a label of the sidebar shows at its present width."""
-    region, scale = bpy.context.region, bpy.context.preferences.system.ui_scale
-    return max(int((region.width / scale - FRAME_PX) / CHAR_PX), LEAST_CHARS) if region else 42
+    """About how many letters a label of the sidebar shows at its present width."""
+    return int(label_px() / 6.6)
 
 
 class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     """Where the backend is."""
 
     bl_label = "Connection"
+    bl_order = 0
 
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
         text, icon = STATUS[now.status]
-        row = layout.row(align=True)
-        row.label(text=text, icon=icon)
-        if now.client is None and now.launch is None:
-            row.operator("wanstage.connect")
+        name = preferences.chosen()
+        if name and now.status == "connected":
+            layout.label(text=tr("Connected to {name}", name=name), icon=icon, translate=False)
         else:
-            row.operator("wanstage.disconnect")
+            layout.label(text=text, icon=icon)
+        if now.client is None and now.launch is None:
+            layout.operator("wanstage.connect", icon="LINKED")
+        else:
+            layout.operator("wanstage.disconnect", icon="UNLINKED")
         if now.sentence:
             sentence(layout, now.sentence)
 
@@ -69,6 +114,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
     """What to make the clip of."""
 
     bl_label = "Shot"
+    bl_order = 10
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
@@ -80,7 +126,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "frame_start")
             column.prop(shot, "frame_end")
-        layout.prop(shot, "fps", text="Rate")
+        layout.prop(shot, "fps", text=tr("Rate"), translate=False)
         sentence(layout, frames_text(scene), "TIME")
 
 
@@ -90,86 +136,40 @@ def frames_text(scene: bpy.types.Scene) -> str:
     problems = preflight.frame_problems(scene) if whole else []
     if problems:
         return problems[0]
-    of = f"{count} of {whole}" if count != whole else f"{count}"
-    return f"{of} frames, {count / scene.wanstage.fps:.1f} seconds"
+    seconds = count / scene.wanstage.fps
+    if count != whole:
+        return tr("{count} of {whole} frames, {seconds:.1f} seconds", count=count, whole=whole, seconds=seconds)
+    return tr("{count} frames, {seconds:.1f} seconds", count=count, seconds=seconds)
 
 
-class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
-    """Who is in the shot."""
+class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
+    """What is seen."""
 
-    bl_label = "Characters"
-
-    def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        layout.use_property_split, layout.use_property_decorate = True, False
-        found = [item for item in context.scene.objects if item.type == "ARMATURE"]
-        if not found:
-            sentence(layout, "The scene has no armature", "INFO")
-        for item in sorted(found, key=lambda item: item.name):
-            box = layout.box()
-            row = box.row()
-            row.use_property_split = False
-            row.prop(item.wanstage, "use", text=item.name)
-            if item.wanstage.use:
-                _person(box, item, context.scene.wanstage)
-
-
-def _person(layout: Any, item: bpy.types.Object, shot: Any) -> None:
-    speaks = shot.task == talking.TASK and shot.person == "character"
-    if not speaks and shot.task not in preflight.WITH_PEOPLE:
-        return
-    layout.prop(item.wanstage, "reference")
-    if not item.wanstage.reference:
-        layout.prop(item.wanstage, "reference_image", text="or Image")
-    if speaks:
-        return
-    layout.prop(item.wanstage, "joints")
-    if shot.engine == "wan":
-        _face(layout, item)
-
-
-def _face(layout: Any, item: bpy.types.Object) -> None:
-    own = item.wanstage
-    layout.prop(own, "face")
-    if own.face == "film":
-        layout.prop(own, "face_film")
-    elif own.face == "rig" and faces.known(item) is False:
-        sentence(layout, "The rig has no face: expression is not driven", "INFO")
-
-
-class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
-    """Ask for a take."""
-
-    bl_label = "Generate"
+    bl_label = "Look"
+    bl_order = 30
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout = self.layout
-        shot = context.scene.wanstage
-        layout.use_property_split, layout.use_property_decorate = True, False
-        presets.draw(layout)
+        layout, shot = split(self.layout), context.scene.wanstage
         column = layout.column()
-        column.use_property_split = False  # the titles of models are long
+        column.use_property_split = False  # names of tasks are long
         column.prop(shot, "task", text="")
-        column.prop(shot, "model_menu", text="")
-        info = catalog.model_info(shot.engine, shot.model)
-        if catalog.lack(info):
-            sentence(column, catalog.lack(info), "IMPORT")
-            if catalog.pull_command(info):
-                column.operator("wanstage.copy_pull", icon="COPYDOWN")
-        layout.prop(shot, "size_menu")
-        if shot.size == catalog.CUSTOM:
-            column = layout.column(align=True)
-            column.prop(shot, "width")
-            column.prop(shot, "height")
+        _words(layout, shot, "prompt", noted("What is seen, in words"))
+        _words(layout, shot, "negative_prompt", noted("What must not be seen"))
+        if shot.task in shots.STILLS:
+            layout.prop(shot, "first_image", **compat.placeholder(tr("The camera's view")))
         if shot.task == talking.TASK:
             _talk(layout, context.scene)
-        layout.prop(shot, "prompt")
-        if info is not None and info.fast:
-            layout.prop(shot, "quality")
-        row = layout.row()
-        row.scale_y = 1.4
-        row.operator("wanstage.generate", icon="RENDER_ANIMATION")
-        _progress(layout, context.scene)
+        if shot.engine == "wan" and shot.task == "replace":
+            layout.prop(shot, "plate")
+            layout.prop(shot, "relight")
+
+
+def _words(layout: Any, shot: Any, name: str, hint: str) -> None:
+    """A text over the whole width, under its name."""
+    column = layout.column(align=True)
+    column.use_property_split = False
+    column.label(text=shot.bl_rna.properties[name].name)
+    column.prop(shot, name, text="", **compat.placeholder(tr(hint)))
 
 
 def _talk(layout: Any, scene: bpy.types.Scene) -> None:
@@ -197,6 +197,45 @@ def _talk(layout: Any, scene: bpy.types.Scene) -> None:
         sentence(layout, found[0], "INFO")
 
 
+class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
+    """Ask for a take."""
+
+    bl_label = "Generate"
+    bl_order = 40
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = split(self.layout), context.scene.wanstage
+        presets.draw(layout)
+        info = catalog.model_info(shot.engine, shot.model)
+        _model(layout, shot, info)
+        layout.prop(shot, "size_menu")
+        if shot.size == catalog.CUSTOM:
+            column = layout.column(align=True)
+            column.prop(shot, "width")
+            column.prop(shot, "height")
+        if info is not None and info.fast:
+            layout.prop(shot, "quality")
+        for text, symbol in estimates.lines(context.scene):
+            sentence(layout, text, symbol)
+        if state.now.resting and estimates.is_asked(context.scene):
+            pump.start_timer()  # a setting has changed: its answer is waited for
+        row = layout.row()
+        row.scale_y = 1.4
+        row.operator("wanstage.generate", icon="RENDER_ANIMATION")
+        _progress(layout, context.scene)
+
+
+def _model(layout: Any, shot: Any, info: Any) -> None:
+    """The menu over the whole width, since titles of models are long; and what the model lacks."""
+    column = layout.column()
+    column.use_property_split = False
+    column.prop(shot, "model_menu", text="")
+    if catalog.lack(info):
+        sentence(column, catalog.lack(info), "IMPORT")
+        if catalog.pull_command(info):
+            column.operator("wanstage.copy_pull", icon="COPYDOWN")
+
+
 class _Closed(_Panel):
     bl_parent_id = "WANSTAGE_PT_generate"
     bl_options = {"DEFAULT_CLOSED"}
@@ -208,25 +247,32 @@ class WANSTAGE_PT_sampling(_Closed, bpy.types.Panel):
     bl_label = "Sampling"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, shot = self.layout, context.scene.wanstage
-        layout.use_property_split, layout.use_property_decorate = True, False
+        layout, shot = split(self.layout), context.scene.wanstage
         layout.prop(shot, "seed")
         if shot.engine != "wan":
             return
-        layout.prop(shot, "steps")
-        layout.prop(shot, "guidance")
-        layout.prop(shot, "guidance_low")
-        layout.prop(shot, "fit_frames")
-        layout.prop(shot, "plan")
+        column = layout.column(align=True)
+        column.prop(shot, "steps")
+        column.prop(shot, "guidance")
+        column.prop(shot, "guidance_low", text="Details")
         info = catalog.model_info(shot.engine, shot.model)
         if info is not None:
-            sentence(layout, f"0 is the model's own: {info.steps} steps, guidance {info.guidance:g}", "INFO")
+            sentence(
+                layout,
+                tr(
+                    "0 is the model's own: {steps} steps, guidance {guidance:g}",
+                    steps=info.steps,
+                    guidance=info.guidance,
+                ),
+                "INFO",
+            )
+        layout.prop(shot, "fit_frames")
 
 
-class WANSTAGE_PT_animate(_Closed, bpy.types.Panel):
-    """How a person is put on a character."""
+class WANSTAGE_PT_pieces(_Closed, bpy.types.Panel):
+    """How clips that are longer than the model's own are made."""
 
-    bl_label = "Animate and Replace"
+    bl_label = "Long Clips"
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -234,13 +280,9 @@ class WANSTAGE_PT_animate(_Closed, bpy.types.Panel):
         return shot.engine == "wan" and shot.task in preflight.WITH_PEOPLE
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, shot = self.layout, context.scene.wanstage
-        layout.use_property_split, layout.use_property_decorate = True, False
+        layout, shot = split(self.layout), context.scene.wanstage
         layout.prop(shot, "overlap")
         layout.prop(shot, "match_color")
-        if shot.task == "replace":
-            layout.prop(shot, "relight")
-            layout.prop(shot, "plate")
 
 
 class WANSTAGE_UL_loras(bpy.types.UIList):
@@ -250,7 +292,7 @@ class WANSTAGE_UL_loras(bpy.types.UIList):
         self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
         row = layout.split(factor=0.7, align=True)
-        row.label(text=item.name or "Name it below")
+        row.label(text=item.name or tr("Name it below"))
         row.prop(item, "weight", text="", emboss=False)
 
 
@@ -264,40 +306,52 @@ class WANSTAGE_PT_loras(_Closed, bpy.types.Panel):
         return context.scene.wanstage.engine == "wan"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, shot = self.layout, context.scene.wanstage
+        layout, shot = split(self.layout), context.scene.wanstage
         row = layout.row()
         row.template_list("WANSTAGE_UL_loras", "", shot, "loras", shot, "lora_index", rows=2)
         column = row.column(align=True)
         column.operator("wanstage.add_lora", text="", icon="ADD")
         column.operator("wanstage.remove_lora", text="", icon="REMOVE")
         if 0 <= shot.lora_index < len(shot.loras):
-            layout.use_property_split, layout.use_property_decorate = True, False
             for name in ("name", "weight", "expert"):
                 layout.prop(shot.loras[shot.lora_index], name)
 
 
-class WANSTAGE_PT_more(_Closed, bpy.types.Panel):
-    """What is seldom changed."""
+class WANSTAGE_PT_output(_Closed, bpy.types.Panel):
+    """Where frames go, and where they are seen."""
 
-    bl_label = "More"
+    bl_label = "Output"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, shot = self.layout, context.scene.wanstage
-        layout.use_property_split, layout.use_property_decorate = True, False
-        layout.prop(shot, "negative_prompt")
-        layout.prop(shot, "depth", text="Distance")
+        layout, shot = split(self.layout), context.scene.wanstage
         layout.prop(shot, "frames_folder", text="Folder")
+        layout.prop(shot, "depth", text="Distance")
+        layout.column(heading="Sound").prop(shot, "add_sound", text="To Sequencer")
+
+
+class WANSTAGE_PT_performance(_Closed, bpy.types.Panel):
+    """What costs time and memory."""
+
+    bl_label = "Performance"
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout, shot = split(self.layout), context.scene.wanstage
+        if shot.engine == "wan":
+            layout.prop(shot, "plan")
+        column = layout.column(heading="Card", align=True)
+        column.prop(shot, "make_room")
+        column.prop(shot, "free_card", text="Free after Shot")
+        column = layout.column(heading="Capture", align=True)
+        column.prop(shot, "occlusion")
         layout.prop(shot, "plate_samples")
-        layout.prop(shot, "occlusion", text="Occlusion")
-        layout.prop(shot, "add_sound")
-        layout.prop(shot, "make_room")
-        layout.prop(shot, "free_card")
 
 
 def _progress(layout: Any, scene: bpy.types.Scene) -> None:
     capture = state.now.capture
     if capture is not None:
-        compat.draw_progress(layout, progress.share(capture.step, capture.steps), f"Capture: {capture.stage}")
+        compat.draw_progress(
+            layout, progress.share(capture.step, capture.steps), tr("Capture: {stage}", stage=tr(capture.stage))
+        )
     for take in scene.wanstage.takes:
         run = state.now.runs.get(take.job_id)
         if run is None or run.settled:
@@ -318,11 +372,12 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_UL_loras,
         WANSTAGE_PT_connection,
         WANSTAGE_PT_shot,
-        WANSTAGE_PT_characters,
+        WANSTAGE_PT_look,
         WANSTAGE_PT_generate,
         WANSTAGE_PT_sampling,
-        WANSTAGE_PT_animate,
+        WANSTAGE_PT_pieces,
         WANSTAGE_PT_loras,
-        WANSTAGE_PT_more,
+        WANSTAGE_PT_output,
+        WANSTAGE_PT_performance,
     )
 )

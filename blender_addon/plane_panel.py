@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from . import colors, panels, playback
+from .words import tr
 
 
 class WANSTAGE_PT_plane(bpy.types.Panel):
@@ -26,9 +27,9 @@ class WANSTAGE_PT_plane(bpy.types.Panel):
         layout, shot = self.layout, context.scene.wanstage
         layout.use_property_split, layout.use_property_decorate = True, False
         take = shot.takes[shot.take_index]
-        plane = bpy.data.objects.get(take.plane)
+        plane = playback.find_plane(take.job_id)
         if plane is None or playback.DEPTH not in plane:
-            panels.sentence(layout, "The take has no plane yet: it comes with the first picture", "INFO")
+            panels.sentence(layout, tr("The take has no plane yet: it comes with the first picture"), "INFO")
         else:
             layout.prop(plane, f'["{playback.DEPTH}"]', text="Distance")
         layout.prop(take, "background", text="Background")
@@ -42,7 +43,7 @@ def color_note(layout: Any, scene: bpy.types.Scene) -> None:
     """What the scene's view does to takes, with its Fix; nothing when they are seen as made."""
     note = colors.note(scene)
     if note:
-        panels.sentence(layout, f"{note}: the Standard view shows them as made", "COLOR")
+        panels.sentence(layout, tr("{note}: the Standard view shows them as made", note=note), "COLOR")
         layout.operator("wanstage.standard_view")
 
 

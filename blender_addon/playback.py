@@ -21,7 +21,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import colors, compat
+from . import colors, compat, paths
 
 MARK = "wanstage_plane"  # captures skip objects that have it
 DEPTH = "wanstage_depth"
@@ -45,6 +45,11 @@ def find_plane(job_id: str) -> bpy.types.Object | None:
     if named is not None and named.get(MARK) == job_id:
         return named
     return next((item for item in bpy.data.objects if item.get(MARK) == job_id), None)
+
+
+def camera_of(take: Any) -> bpy.types.Object | None:
+    """A take's camera, whatever it is called now; takes of the first release know its name alone."""
+    return take.seen_by or bpy.data.objects.get(take.camera)
 
 
 def make_plane(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object, depth: float) -> bpy.types.Object:
@@ -292,10 +297,12 @@ def sample_at(frame: float, take: Any, scene_fps: float) -> int:
 
 
 def _use_sequence(plane: bpy.types.Object, first_file: Path) -> None:
-    path = bpy.path.relpath(str(first_file)) if bpy.data.filepath else str(first_file)
+    path = paths.relative(first_file)
     for node in picture_nodes(plane):
         if node.image is None or node.image.source != "SEQUENCE":
             _sequence(node, plane.name if node.name == NODE else f"{plane.name} solid", path)
+        elif paths.absolute(node.image.filepath) != first_file:
+            node.image.filepath = path
     dress(plane)
 
 
@@ -319,7 +326,7 @@ def point_at(plane: bpy.types.Object, first_file: Path) -> None:
     """The frames have moved: look for them beside ``first_file``."""
     for node in picture_nodes(plane):
         if node.image is not None and node.image.source == "SEQUENCE":
-            node.image.filepath = str(first_file)
+            node.image.filepath = paths.relative(first_file)
 
 
 def show_preview(plane: bpy.types.Object, width: int, height: int, data: Any) -> None:

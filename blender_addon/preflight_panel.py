@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from . import findings, panels, state
+from .words import tr
 
 ICONS = {"error": "CANCEL", "warning": "ERROR", "info": "INFO"}
 
@@ -48,7 +49,7 @@ def _line(layout: Any, each: findings.Finding) -> None:
         button = row.operator("wanstage.fix", text=fix.label, icon="TOOL_SETTINGS" if fix is each.fixes[0] else "NONE")
         button.finding, button.how = each.id, fix.how
     if each.frame is not None:
-        text = "" if each.fixes else f"Frame {each.frame}"
+        text = "" if each.fixes else tr("Frame {frame}", frame=each.frame)
         row.operator("wanstage.go_to_frame", text=text, icon="TIME").frame = each.frame
 
 

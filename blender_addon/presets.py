@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 
 from . import catalog, state
+from .words import tr
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ PRESETS: dict[str, Preset] = {
 }  # fmt: skip
 
 
-def apply(scene: bpy.types.Scene, name: str) -> str:
-    """Set the shot as the preset says; returns what was chosen, and what a better model lacks."""
+def apply(scene: bpy.types.Scene, name: str) -> tuple[str, bool]:
+    """Set the shot as the preset says; returns what was chosen or is lacking, and whether all is well."""
     preset, shot = PRESETS[name], scene.wanstage
     portrait = shots_are_tall(scene)
     shot.task = preset.task
@@ -72,15 +73,28 @@ def apply(scene: bpy.types.Scene, name: str) -> str:
     elif found:
         catalog.choose(shot, found[0][0], found[0][1])
     if found and found[0][2]:
-        better = f". {found[0][3]} would be better" if ready is not None else ""
-        better += f". {found[0][2]}"
+        better = found[0][2]
+        if ready is not None:
+            better = tr("{model} would be better. {lack}", model=found[0][3], lack=better)
     size = preset.size[::-1] if portrait else preset.size
     info = catalog.model_info(shot.engine, shot.model)
     sizes = info.sizes if info is not None and info.sizes else (size,)
     catalog.set_size(shot, min(sizes, key=lambda each: catalog.apart(each, size)))
     for key, value in {**PLAIN, **preset.values}.items():
         setattr(shot, key, value)
-    return f"{preset.title}: {_title(shot)}{better}" if state.now.welcome or preset.engine else _unknown(preset)
+    return _told(preset, shot, better)
+
+
+def _told(preset: Preset, shot: Any, better: str) -> tuple[str, bool]:
+    title = tr(preset.title)
+    if state.now.welcome is None and not preset.engine:
+        return tr("{preset}: connect to a backend to see which model it has for this", preset=title), True
+    model = _title(shot)
+    if not model:
+        return tr("{preset}: this backend has no model for it", preset=title), False
+    if better:
+        return tr("{preset}: {model}. {better}", preset=title, model=model, better=better), False
+    return tr("{preset}: {model}", preset=title, model=model), True
 
 
 def shots_are_tall(scene: bpy.types.Scene) -> bool:
@@ -109,16 +123,13 @@ def choices(preset: Preset, engine: str) -> list[tuple[str, str, str, str]]:
 
 
 def _title(shot: Any) -> str:
+    """Of the chosen model; empty when the backend cannot do the task with it."""
     info = catalog.model_info(shot.engine, shot.model)
     if info is None:
         able = catalog.can(shot.engine, shot.model, shot.task) or state.now.welcome is None
         title = catalog.ENGINE_TITLES.get(shot.engine, (shot.engine, ""))[0]
-        return title if able else "this backend has no model for it"
+        return title if able else ""
     return str(info.title or info.name)
-
-
-def _unknown(preset: Preset) -> str:
-    return f"{preset.title}: connect to a backend to see which model it has for this"
 
 
 # ---- the user's own ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the panel says of a running job: the stage, how far it is, how fast, how long still. No bpy.
+"""What the panel says of a running job: the stage, how far it is, how fast, how long still.
 
 From the backend's latest message, which ``state`` holds; a take's own row only has what undo brings back.
 """
@@ -8,6 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 from . import state
+from .words import noted, tr
+
+STAGES = (
+    noted("Check"), noted("Decode"), noted("Denoise"), noted("Draft"), noted("Encode"), noted("Load"), noted("Loading"),
+    noted("Queued"), noted("Running"), noted("Submitting"), noted("Uploading"), noted("Waiting"), noted("Sound"),
+    noted("Animate"), noted("Draw"), noted("Find"), noted("Listen"), noted("Talk"), noted("Test"),
+    noted("prepare"), noted("pack"), noted("look"), noted("frames"), noted("face"), noted("plate"), noted("check"),
+)  # fmt: skip
+"""What backend and capture call their work, as the panel shows it; others are shown as they were sent."""
 
 
 def text(take: Any) -> str:
@@ -17,44 +26,59 @@ def text(take: Any) -> str:
         return _before(run)
     update = run.update
     if update.state == "cancelling":
-        return "Stopping"
+        return tr("Stopping")
+    if update.position == 1:
+        return tr("Next in the queue")
     if update.position:
-        return "Next in the queue" if update.position == 1 else f"Waiting: number {update.position} in the queue"
+        return tr("Waiting: number {number} in the queue", number=update.position)
     found = update.progress
     if found.unit:
         return _amount(found)
-    title = found.stage[:1].upper() + found.stage[1:] or ("Starting" if update.state == "loading" else "Working")
-    far = f": step {found.step} of {found.steps}" if found.steps else ""
-    left = f", {duration(found.eta_s)} left" if found.eta_s is not None else ""
-    return title + far + left
+    said = _title(found.stage) or (tr("Starting") if update.state == "loading" else tr("Working"))
+    if found.steps:
+        said = tr("{stage}: step {step} of {steps}", stage=said, step=found.step, steps=found.steps)
+    return said if found.eta_s is None else tr("{said}, {time} left", said=said, time=duration(found.eta_s))
+
+
+def _title(stage: str) -> str:
+    """Such as "Denoise 2 of 3" for "denoise 2 of 3", its first word in Blender's language."""
+    word, space, rest = stage.partition(" ")
+    return tr(word[:1].upper() + word[1:]) + space + rest if word else ""
 
 
 def _before(run: Any) -> str:
     """The backend has not answered yet."""
     sent, total = run.upload if run is not None else (0, 0)
-    return f"Uploading: {100 * sent // total} % of {total / 1e6:.0f} MB" if total else "Sending"
+    if not total:
+        return tr("Sending")
+    return tr("Uploading: {percent} % of {size:.0f} MB", percent=100 * sent // total, size=total / 1e6)
 
 
 def _amount(found: Any) -> str:
     """Weights, say, that are read before the work goes on."""
     kind, _, what = found.stage.partition(" ")
-    title = f"Loading {what}" if kind == "load" else found.stage[:1].upper() + found.stage[1:]
+    title = tr("Loading {what}", what=what) if kind == "load" else _title(found.stage)
     if not found.steps:
         return title
-    rate = f", {found.rate:.0f} {found.unit}/s" if found.rate else ""
-    left = (found.steps - found.step) / found.rate if found.rate else 0.0
-    return f"{title}: {100 * found.step // found.steps} %{rate}" + (f", {duration(left)} left" if left >= 1 else "")
+    said = tr("{stage}: {percent} %", stage=title, percent=100 * found.step // found.steps)
+    if not found.rate:
+        return said
+    said = tr("{said}, {rate:.0f} {unit}/s", said=said, rate=found.rate, unit=found.unit)
+    left = (found.steps - found.step) / found.rate
+    return tr("{said}, {time} left", said=said, time=duration(left)) if left >= 1 else said
 
 
 def duration(seconds: float) -> str:
     """Such as "8 s", "2 min 5 s" or "1 h 20 min"."""
     whole = round(max(seconds, 0.0))
     if whole < 60:
-        return f"{whole} s"
+        return tr("{seconds} s", seconds=whole)
     minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+    if minutes >= 60:
+        return tr("{hours} h {minutes} min", hours=minutes // 60, minutes=minutes % 60)
+    if rest:
+        return tr("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
+    return tr("{minutes} min", minutes=minutes)
 
 
 def part(take: Any) -> float:
@@ -89,5 +113,7 @@ def card(update: Any, here: bool) -> str:
     if not total:
         return ""
     others = max(total - free - held, 0)
-    amounts = ((held, "backend"), (others, "Blender and others" if here else "others"), (free, "free"))
-    return "Card: " + ", ".join(f"{amount / 1024:.1f} GB {name}" for amount, name in amounts)
+    amounts = {"held": held / 1024, "others": others / 1024, "free": free / 1024}
+    if here:
+        return tr("Card: {held:.1f} GB backend, {others:.1f} GB Blender and others, {free:.1f} GB free", **amounts)
+    return tr("Card: {held:.1f} GB backend, {others:.1f} GB others, {free:.1f} GB free", **amounts)

@@ -11,15 +11,16 @@ import bpy
 
 from . import compat, panels, preferences, setup_run, state
 from .operators.setup import network_sentence
+from .words import noted, tr
 
 STAGES = {
-    "check": "Check",
-    "environment": "Environment",
-    "torch": "PyTorch",
-    "packages": "Packages",
-    "doctor": "Self-Test",
-    "draft": "Draft",
-    "remove": "Remove",
+    "check": noted("Check"),
+    "environment": noted("Environment"),
+    "torch": noted("PyTorch"),
+    "packages": noted("Packages"),
+    "doctor": noted("Self-Test"),
+    "draft": noted("Draft"),
+    "remove": noted("Remove"),
 }
 
 
@@ -59,20 +60,19 @@ class WANSTAGE_PT_setup(_Panel, bpy.types.Panel):
 
 def _first(layout: Any, context: bpy.types.Context) -> None:
     if not preferences.backend_python():
-        panels.sentence(layout, "No backend is set up on this machine yet", "INFO")
+        panels.sentence(layout, tr("No backend is set up on this machine yet"), "INFO")
     column = layout.column(align=True)
     column.prop(context.window_manager, "wanstage_setup", expand=True)
     found = setup_run.known()
     row = layout.row()
     row.scale_y = 1.4
-    title = "Go On with the Setup" if found and not found.finished else "Set Up"
+    title = noted("Go On with the Setup") if found and not found.finished else noted("Set Up")
     told = row.operator("wanstage.setup", text=title, icon="IMPORT")
     told.choice, told.ask = context.window_manager.wanstage_setup, True
     if found is not None:
         row = layout.row(align=True)
         row.operator("wanstage.setup_repair", icon="TOOL_SETTINGS")
         row.operator("wanstage.setup_remove", text="Remove", icon="TRASH")
-    layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 def _plan(layout: Any, plan: dict[str, Any]) -> None:
@@ -93,7 +93,7 @@ def _plan(layout: Any, plan: dict[str, Any]) -> None:
 
 def _working(layout: Any, running: setup_run.Running) -> None:
     now = running.progress
-    compat.draw_progress(layout, now.fraction, STAGES.get(now.stage, "Starting"))
+    compat.draw_progress(layout, now.fraction, tr(STAGES.get(now.stage, "Starting")))
     panels.sentence(layout, now.text, "SORTTIME")
     if now.words():
         layout.label(text=now.words(), icon="BLANK1")
@@ -103,12 +103,20 @@ def _working(layout: Any, running: setup_run.Running) -> None:
 def _ready(layout: Any, result: dict[str, Any]) -> None:
     """What the self-test and the round trip said."""
     trip, draft = result["round_trip"], result["draft"]
-    panels.sentence(layout, f"Self-test passed: first frame after {trip['first_frame_ms'] / 1000:.1f} s", "CHECKMARK")
-    panels.sentence(layout, f"Draft made {draft['frames']} frames in {draft['seconds']} s", "CHECKMARK")
+    panels.sentence(
+        layout,
+        tr("Self-test passed: first frame after {seconds:.1f} s", seconds=trip["first_frame_ms"] / 1000),
+        "CHECKMARK",
+    )
+    panels.sentence(
+        layout,
+        tr("Draft made {count} frames in {seconds} s", count=draft["frames"], seconds=draft["seconds"]),
+        "CHECKMARK",
+    )
     torch = result.get("torch", {})
     if torch.get("version"):
-        cards = ", ".join(card["name"] for card in torch.get("cards", [])) or "no NVIDIA card"
-        panels.sentence(layout, f"PyTorch {torch['version']}, {cards}", "CHECKMARK")
+        cards = ", ".join(card["name"] for card in torch.get("cards", [])) or tr("no NVIDIA card")
+        panels.sentence(layout, tr("PyTorch {version}, {cards}", version=torch["version"], cards=cards), "CHECKMARK")
     if state.now.client is None and state.now.launch is None:
         layout.operator("wanstage.connect", icon="LINKED")
 
@@ -127,8 +135,12 @@ class WANSTAGE_PT_local(_Panel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout, found = self.layout, setup_run.known()
         if found is not None:
-            engines = "Draft and Wan" if found.choice == "wan" else "Draft only"
-            panels.sentence(layout, f"Version {found.version}, {engines}, {found.maker}", "INFO")
+            engines = tr("Draft and Wan") if found.choice == "wan" else tr("Draft only")
+            panels.sentence(
+                layout,
+                tr("Version {version}, {engines}, {maker}", version=found.version, engines=engines, maker=found.maker),
+                "INFO",
+            )
             if found.torch:
                 panels.sentence(layout, found.torch, "BLANK1")
         row = layout.row(align=True)
@@ -138,7 +150,6 @@ class WANSTAGE_PT_local(_Panel, bpy.types.Panel):
             told = layout.operator("wanstage.setup", text="Add the Wan Models", icon="IMPORT")
             told.choice, told.ask = "wan", True
         layout.operator("wanstage.setup_copy_log", icon="COPYDOWN")
-        layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 register, unregister = bpy.utils.register_classes_factory((WANSTAGE_PT_setup, WANSTAGE_PT_local))

@@ -17,6 +17,7 @@ from typing import Any
 from . import launch
 from .problems import UserProblem
 from .setup import installer, machine, pythons, record
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
@@ -42,18 +43,18 @@ class Progress:
         """Such as ``120 of 180 MB, 24 MB/s, 3 s left``; empty when nothing is being loaded."""
         if not self.total and not self.done:
             return ""
-        of = f" of {self.total >> 20}" if self.total else ""
-        parts = [f"{self.done >> 20}{of} MB"]
+        done, total = self.done >> 20, self.total >> 20
+        parts = [tr("{done} of {total} MB", done=done, total=total) if self.total else tr("{done} MB", done=done)]
         if self.rate:
-            parts.append(f"{self.rate / (1 << 20):.1f} MB/s")
+            parts.append(tr("{rate:.1f} MB/s", rate=self.rate / (1 << 20)))
         if self.eta is not None:
-            parts.append(f"{left(self.eta)} left")
+            parts.append(tr("{time} left", time=left(self.eta)))
         return ", ".join(parts)
 
 
 def left(seconds: float) -> str:
     """Such as ``40 s`` or ``12 min``."""
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    return tr("{seconds:.0f} s", seconds=seconds) if seconds < 90 else tr("{minutes:.0f} min", minutes=seconds / 60)
 
 
 @dataclass
@@ -82,8 +83,11 @@ class Running:
             self._take(line)
         self.over = gone and not data
         if self.over and self.end is None:
-            said = (self.rest.decode(errors="replace") or self.noise).strip() or "it said nothing"
-            self.end = {"type": "problem", "sentence": f"The setup was ended from outside ({said[-120:]}): try again"}
+            said = (self.rest.decode(errors="replace") or self.noise).strip() or tr("it said nothing")
+            self.end = {
+                "type": "problem",
+                "sentence": tr("The setup was ended from outside ({reason}): try again", reason=said[-120:]),
+            }
         return bool(data)
 
     def _take(self, line: bytes) -> None:
@@ -142,8 +146,10 @@ def _finish(running: Running, end: dict[str, Any]) -> None:
     if running.command == "plan":
         card.plan = result
     elif running.command == "remove":
-        left_over = f"; left, as it is not of the setup: {', '.join(result['left'][:3])}" if result["left"] else ""
-        card.result, card.sentence = None, f"Removed: {result['freed'] >> 20} MB are free again{left_over}"
+        card.result, card.sentence = None, tr("Removed: {mib} MB are free again", mib=result["freed"] >> 20)
+        if result["left"]:
+            names = ", ".join(result["left"][:3])
+            card.sentence = tr("{said}; left, as it is not of the setup: {names}", said=card.sentence, names=names)
     else:
         card.result = result
         card.sentence = result.get("warning", "")
@@ -163,7 +169,9 @@ def start(command: str, folder: Path, root: Path, *options: str) -> Running:
             words = ["-E", "-s", "-B", "-m", "setup", command, "--root", str(root), "--cancel-file"]
             process = _spawn([*starter(), *words, str(folder / CANCEL), *options], output.fileno())
     except OSError as error:
-        problem = f"The setup cannot be started ({error.filename or folder}: {error.strerror})"
+        problem = tr(
+            "The setup cannot be started ({path}: {reason})", path=error.filename or folder, reason=error.strerror
+        )
         raise UserProblem(problem) from error
     card.plan = card.result = None
     card.failed = False
@@ -191,7 +199,7 @@ def starter() -> list[str]:
     uv = pythons.find_uv()
     if uv:
         return [uv, "run", "--no-project", "python"]
-    problem = "No Python was found to run the setup with: install uv or Python 3.11 to 3.13, then try again"
+    problem = tr("No Python was found to run the setup with: install uv or Python 3.11 to 3.13, then try again")
     raise UserProblem(problem)
 
 

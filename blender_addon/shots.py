@@ -10,10 +10,11 @@ from typing import Any
 
 import bpy
 
-from . import catalog, playback, state
+from . import bonemap_store, catalog, playback, state
 from .capture import params as capture_params
 from .capture import plate as capture_plate
 from .problems import UserProblem
+from .words import tr
 
 MAX_FRAMES = state.MAX_FRAMES
 TALKING = "s2v"
@@ -60,9 +61,22 @@ def camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 
 def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
-    """The armatures that take part, by name: those switched on and not hidden in renders."""
-    found = [item for item in scene.objects if item.type == "ARMATURE" and item.wanstage.use and not item.hide_render]
-    return sorted(found, key=lambda item: item.name)
+    """The armatures that take part, by name: those that are driven and not hidden in renders."""
+    return sorted((item for item in _armatures(scene) if is_character(item)), key=lambda item: item.name)
+
+
+def is_character(item: bpy.types.Object) -> bool:
+    """Whether an armature takes part: driven, and not hidden in renders."""
+    return bool(item.wanstage.use and not item.wanstage.left_out and not item.hide_render)
+
+
+def left_out(scene: bpy.types.Scene) -> tuple[str, ...]:
+    """The names of the armatures that are not to be seen, by name."""
+    return tuple(sorted(item.name for item in _armatures(scene) if item.wanstage.left_out))
+
+
+def _armatures(scene: bpy.types.Scene) -> list[bpy.types.Object]:
+    return [item for item in scene.objects if item.type == "ARMATURE" and not item.hide_render]
 
 
 def needs_samples(shot: Any, task: str) -> bool:
@@ -106,7 +120,7 @@ def parameters(scene: bpy.types.Scene, task: str | None = None) -> capture_param
         scene=scene.name, camera=camera(scene).name, frame_start=frame_range(scene)[0],
         frames=frame_count(scene, task), fps=shot.fps, width=width, height=height, characters=people, parts=parts,
         occlusion=shot.occlusion, look_samples=shot.plate_samples,
-        plate=shot.plate if wan else "clay",
+        plate=shot.plate if wan else "clay", left_out=left_out(scene),
     )  # fmt: skip
 
 
@@ -119,11 +133,12 @@ def _character(item: bpy.types.Object, index: int, wan: bool, driven: bool) -> c
     """A video model needs the face of the one whom it drives; the others stay in the plate."""
     own = item.wanstage
     name = own.name or item.name
+    bones = bonemap_store.overrides_of(item) or None
     if not wan:
-        return capture_params.CharacterParams(item.name, name, index)
+        return capture_params.CharacterParams(item.name, name, index, bones)
     face = own.face if driven else "none"
     film = bpy.path.abspath(own.face_film, library=item.library) if face == "film" else ""
-    return capture_params.CharacterParams(item.name, name, index, face=face, face_film=film, in_plate=not driven)
+    return capture_params.CharacterParams(item.name, name, index, bones, face=face, face_film=film, in_plate=not driven)
 
 
 def files_seen(wanted: capture_params.ShotParams) -> list[tuple[str, int, int]]:
@@ -183,7 +198,9 @@ def reference_path(item: bpy.types.Object, scratch: Path) -> Path | None:
         copy.filepath_raw, copy.file_format = str(target), "PNG"
         copy.save()
     except RuntimeError as error:
-        problem = f"The reference image {image.name} cannot be written as a picture: choose a file instead"
+        problem = tr(
+            "The reference image {image} cannot be written as a picture: choose a file instead", image=image.name
+        )
         raise UserProblem(problem) from error
     finally:
         bpy.data.images.remove(copy)

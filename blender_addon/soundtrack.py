@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import compat
+from . import compat, paths
 from .capture import sound as capture_sound
 from .capture.params import CaptureProblem
 from .capture.waves import open_sound
@@ -48,8 +48,7 @@ def add(scene: bpy.types.Scene, take: Any, path: Path) -> Any:
         return None
     strip[MARK] = take.job_id
     strip.sound.name = take.name
-    if bpy.data.filepath:
-        strip.sound.filepath = bpy.path.relpath(str(path))
+    strip.sound.filepath = paths.relative(path)
     return strip
 
 
@@ -91,7 +90,7 @@ def point_at(scene: bpy.types.Scene, job_id: str, path: Path) -> None:
     """The take's files have moved."""
     strip = find(scene, job_id)
     if strip is not None:
-        strip.sound.filepath = str(path)
+        strip.sound.filepath = paths.relative(path)
 
 
 def remove(scene: bpy.types.Scene, job_id: str) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 
 import bpy
 
-from . import behind, compare, cut, framefiles, playback, preferences, sequence, soundtrack, state
+from . import behind, compare, framefiles, paths, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
+from .words import tr
 
 SCHEMA = 1
 ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
 
 
 def all_takes() -> Iterator[tuple[bpy.types.Scene, Any]]:
-    """Every take of every scene of the file."""
+    """Every take of every scene of the file; those of a linked scene are another file's."""
     for scene in bpy.data.scenes:
-        for take in scene.wanstage.takes:
+        for take in scene.wanstage.takes if scene.library is None else ():
             yield scene, take
 
 
@@ -67,7 +68,10 @@ def new_folder(scene: bpy.types.Scene, job_id: str, task: str) -> str:
     try:
         wanted = pattern.format(scene=framefiles.safe_name(scene.name), task=task, take=job_id[:8])
     except (KeyError, IndexError, ValueError) as error:
-        problem = f"The frames folder '{pattern}' cannot be filled in: use {{scene}}, {{task}} and {{take}} only"
+        problem = tr(
+            "The frames folder '{pattern}' cannot be filled in: use {{scene}}, {{task}} and {{take}} only",
+            pattern=pattern,
+        )
         raise UserProblem(problem) from error
     return _unused(wanted)
 
@@ -83,7 +87,7 @@ def _unused(wanted: str) -> str:
 
 def folder(take: Any) -> Path:
     """The take's folder on this machine, as the file lies now."""
-    return Path(bpy.path.abspath(take.frames_dir))
+    return paths.absolute(take.frames_dir)
 
 
 def meta(take: Any) -> dict[str, Any]:
@@ -93,6 +97,12 @@ def meta(take: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def part_of(take: Any) -> tuple[int, int]:
+    """First and last frame (from 0) of a take that its own job makes: all, or the part that was made again."""
+    told = meta(take).get("redo")
+    return (told["first"] - 1, told["last"] - 1) if told else (0, max(take.frames, 1) - 1)
 
 
 def write_meta(take: Any, values: dict[str, Any]) -> None:
@@ -158,7 +168,7 @@ def place(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> bpy.ty
 
 def relink(scene: bpy.types.Scene, take: Any) -> None:
     """Put plane, sequence and driver of a take right from what is on disk."""
-    camera = bpy.data.objects.get(take.camera)
+    camera = playback.camera_of(take)
     frames = folder(take)
     take.frames_done = framefiles.count(frames)
     if camera is None or take.frames_done == 0:
@@ -175,11 +185,13 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
 
 
 def move_beside_file(target_blend: Path) -> int:
-    """Before an unsaved file is saved: bring its takes from the cache next to it; returns how many moved."""
-    moved = 0
+    """Before a file is saved: bring its takes from the cache next to it; returns how many moved."""
+    moved, cache = 0, preferences.settings().cache
     for scene, take in all_takes():
         source = folder(take)
         if take.frames_dir.startswith("//") or take.state not in ENDED or not source.is_dir():
+            continue
+        if bpy.data.filepath and source.parent != cache:  # where the user's own pattern put it
             continue
         relative = f"//wanstage/{framefiles.safe_name(scene.name)}/{take.job_id[:8]}"
         target = target_blend.parent / relative.removeprefix("//")
@@ -193,7 +205,6 @@ def move_beside_file(target_blend: Path) -> int:
         sequence.point_at(scene, take.job_id, target)
         behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
-        cut.point_at(scene, take.job_id, target)
         if Path(scene.wanstage.first_image).parent == source:
             scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
         moved += 1
@@ -208,7 +219,6 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     state.now.removed.add(job_id)
     compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
-    cut.remove(scene, job_id)
     sequence.remove(scene, job_id)
     behind.take_away(job_id)
     playback.remove_plane(job_id)

@@ -9,22 +9,23 @@ from typing import Any
 
 import bpy
 
-from . import catalog, choices, soundtrack, takes, talking, thumbnails
+from . import catalog, choices, compat, progress, soundtrack, state, takes, talking, thumbnails
 from .operators import deliver
-from .panels import _Panel, chars_a_line, sentence
+from .panels import _Panel, chars_a_line, sentence, split
+from .words import noted, tr
 
 WIDE_CHARS = 36
 ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
-WORDS = {"finished": "Done", "failed": "Failed", "cancelled": "Stopped", "lost": "Lost"}
+WORDS = {"finished": noted("Done"), "failed": noted("Failed"), "cancelled": noted("Stopped"), "lost": noted("Lost")}
 
 
 def state_text(take: Any) -> str:
     """What a take is at, in a word or two."""
     if take.state not in takes.ENDED:
-        return (take.stage or take.state).capitalize()
+        return tr((take.stage or take.state).capitalize())
     if take.choice.verdict != "none":
-        return take.choice.verdict.capitalize()
-    return WORDS[take.state]
+        return tr(take.choice.verdict.capitalize())
+    return tr(WORDS[take.state])
 
 
 def state_icon(take: Any) -> str:
@@ -40,20 +41,28 @@ def state_icon(take: Any) -> str:
 
 def made_text(take: Any) -> list[str]:
     """Such as "Done, seed 7", "Wan2.2 Animate 14B", "81 frames, 5.1 s", "Made in 3 min 5 s"."""
-    frames = f"{take.frames_done} of {take.frames}" if take.frames_done != take.frames else str(take.frames)
+    long = choices.seconds_long(take)
+    if take.frames_done != take.frames:
+        frames = tr(
+            "{count} of {whole} frames, {seconds:.1f} s", count=take.frames_done, whole=take.frames, seconds=long
+        )
+    else:
+        frames = tr("{count} frames, {seconds:.1f} s", count=take.frames, seconds=long)
     info = catalog.model_info(take.engine, take.choice.model)
     said = [
-        f"{state_text(take)}, seed {take.seed}",
+        tr("{state}, seed {seed}", state=state_text(take), seed=take.seed),
         info.title if info is not None else take.choice.model or take.engine,
-        f"{frames} frames, {choices.seconds_long(take):.1f} s",
+        frames,
     ]
-    return [*said, f"Made in {time_text(take.choice.seconds)}"] if take.choice.seconds else said
+    return [*said, tr("Made in {time}", time=time_text(take.choice.seconds))] if take.choice.seconds else said
 
 
 def time_text(seconds: float) -> str:
     """Such as "12 s" or "3 min 5 s"."""
     whole = round(seconds)
-    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60} s"
+    if whole < 60:
+        return tr("{seconds} s", seconds=whole)
+    return tr("{minutes} min {seconds} s", minutes=whole // 60, seconds=whole % 60)
 
 
 class WANSTAGE_UL_takes(bpy.types.UIList):
@@ -104,6 +113,7 @@ class WANSTAGE_PT_takes(_Panel, bpy.types.Panel):
     """What was made."""
 
     bl_label = "Takes"
+    bl_order = 50
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
@@ -133,7 +143,7 @@ def _one(layout: Any, scene: bpy.types.Scene, take: Any) -> None:
         sentence(layout, take.problem)
     if take.choice.outdated:
         said = take.choice.outdated
-        sentence(layout, f"Out of date: {said}", "FILE_REFRESH")
+        sentence(layout, tr("Out of date: {reason}", reason=said), "FILE_REFRESH")
         layout.operator("wanstage.redo_take", icon="FILE_REFRESH")
     row = layout.row(align=True)
     playing = bpy.context.screen is not None and bpy.context.screen.is_animation_playing
@@ -164,22 +174,24 @@ class WANSTAGE_PT_compare(_Closed, bpy.types.Panel):
     bl_label = "Compare"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, context.scene
+        layout, scene = split(self.layout), context.scene
         asked = scene.wanstage.compare
         if not asked.first:
             layout.operator_menu_enum("wanstage.compare_takes", "other", icon="MOD_ARRAY")
             return
         first, second = takes.find(asked.first), takes.find(asked.second)
         if first and second:
-            layout.label(text=f"{first[1].name} and {second[1].name}", icon="MOD_ARRAY")
-        layout.row().prop(asked, "mode", expand=True)
+            layout.label(text=tr("{first} and {second}", first=first[1].name, second=second[1].name), icon="MOD_ARRAY")
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(asked, "mode", expand=True)
         if asked.mode == "wipe":
             layout.prop(asked, "wipe", slider=True)
         else:
             layout.prop(asked, "gain")
         shading = getattr(context.space_data, "shading", None)
         if shading is not None and shading.type in {"SOLID", "WIREFRAME"}:
-            sentence(layout, "Solid view shows A alone: choose Material Preview", "INFO")
+            sentence(layout, tr("Solid view shows A alone: choose Material Preview"), "INFO")
         layout.operator("wanstage.end_compare", icon="X")
 
 
@@ -189,7 +201,9 @@ class WANSTAGE_PT_deliver(_Closed, bpy.types.Panel):
     bl_label = "Deliver"
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout, going = self.layout, state.now.export
+        if going is not None:
+            compat.draw_progress(layout, progress.share(going.step, going.steps), going.stage)
         layout.operator("wanstage.to_sequencer", icon="SEQUENCE")
         row = layout.row(align=True)
         for kind, _title, _said in deliver.KINDS:

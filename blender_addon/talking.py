@@ -12,6 +12,7 @@ import bpy
 
 from . import compat, shots, soundtrack
 from .capture import sound as capture_sound
+from .words import tr
 
 TASK = shots.TALKING
 Params = capture_sound.SoundParams
@@ -56,12 +57,21 @@ def problems(scene: bpy.types.Scene) -> list[str]:
 def strip_problems(scene: bpy.types.Scene, strip: Any) -> list[str]:
     """Whether a strip is heard in the shot."""
     if soundtrack.is_muted(scene, strip):
-        return [f"The strip {strip.name} is muted: unmute it, or choose another"]
+        return [tr("The strip {strip} is muted: unmute it, or choose another", strip=strip.name)]
     first, last = shots.frame_range(scene)
     times = compat.strip_times(strip)
     if times.left > last or times.right <= first:
-        where = f"{times.left:g} to {times.right - 1:g}"
-        return [f"The strip {strip.name} plays at frames {where}, outside the shot's {first} to {last}: move one"]
+        return [
+            tr(
+                "The strip {strip} plays at frames {begin:g} to {end:g}, outside the shot's {first} to {last}: "
+                "move one",
+                strip=strip.name,
+                begin=times.left,
+                end=times.right - 1,
+                first=first,
+                last=last,
+            )
+        ]
     return []
 
 
@@ -71,33 +81,42 @@ def _no_strip(scene: bpy.types.Scene) -> list[str]:
     if strip is not None:
         return strip_problems(scene, strip)
     if named:
-        return [f"The sequencer has no sound strip named {named}: choose another"]
+        return [tr("The sequencer has no sound strip named {name}: choose another", name=named)]
     if not found:
-        return ["The sequencer has no sound: add a sound strip in the Video Sequencer, or choose a speaker or a file"]
+        return [
+            tr("The sequencer has no sound: add a sound strip in the Video Sequencer, or choose a speaker or a file")
+        ]
     if len(found) == 1:
         return strip_problems(scene, found[0])
-    return ["The sequencer has several sound strips: choose one under Strip, or make it active"]
+    return [tr("The sequencer has several sound strips: choose one under Strip, or make it active")]
 
 
 def _no_speaker(scene: bpy.types.Scene) -> list[str]:
     item = scene.wanstage.sound_speaker
     if item is None:
-        return ["No speaker is chosen: choose a speaker object, or another source of the sound"]
+        return [tr("No speaker is chosen: choose a speaker object, or another source of the sound")]
     if scene.objects.get(item.name) != item:
-        return [f"The speaker {item.name} is not in this scene: choose another"]
+        return [tr("The speaker {name} is not in this scene: choose another", name=item.name)]
     if item.data.sound is None:
-        return [f"The speaker {item.name} has no sound: open one in its data properties"]
+        return [tr("The speaker {name} has no sound: open one in its data properties", name=item.name)]
     last = shots.frame_range(scene)[1]
     starts = capture_sound.speaker_starts(item)
     if item.data.muted or item.data.volume == 0.0 or starts == []:
-        return [f"The speaker {item.name} is muted: unmute it, or choose another"]
+        return [tr("The speaker {name} is muted: unmute it, or choose another", name=item.name)]
     if starts and min(starts) > last:
-        return [f"The speaker {item.name} begins at frame {min(starts):g}, behind the shot's last, {last}: move one"]
+        return [
+            tr(
+                "The speaker {name} begins at frame {frame:g}, behind the shot's last, {last}: move one",
+                name=item.name,
+                frame=min(starts),
+                last=last,
+            )
+        ]
     return []
 
 
 def _no_file(scene: bpy.types.Scene) -> list[str]:
-    return [] if scene.wanstage.sound_file else ["No sound is chosen: choose a sound file"]
+    return [] if scene.wanstage.sound_file else [tr("No sound is chosen: choose a sound file")]
 
 
 _SOUND_PROBLEMS = {"strip": _no_strip, "speaker": _no_speaker, "file": _no_file}
@@ -108,12 +127,15 @@ def person_problems(scene: bpy.types.Scene) -> list[str]:
     shot, people = scene.wanstage, shots.characters(scene)
     found = []
     if shot.person == "character" and speaking(scene) is None:
-        who = f"{people[0].name} has no reference picture" if people else "There is no armature in the shot"
-        found.append(f"{who}: choose one under Characters, or set Person to Image or Camera View")
+        if people:
+            found.append(tr("{name} has no reference picture: choose one under Characters, or set Person to Image or "
+                            "Camera View", name=people[0].name))  # fmt: skip
+        else:
+            found.append(tr("There is no armature in the shot: add one, or set Person to Image or Camera View"))
     if shot.person == "file" and not shot.person_file:
-        found.append("No picture of the person is chosen: choose a PNG or JPEG file")
+        found.append(tr("No picture of the person is chosen: choose a PNG or JPEG file"))
     if shot.follow_pose and not people:
-        found.append("There is no armature in the shot: add a rigged character, or switch off Follow Rig")
+        found.append(tr("There is no armature in the shot: add a rigged character, or switch off Follow Rig"))
     return found
 
 
@@ -126,11 +148,13 @@ def file_problems(scene: bpy.types.Scene) -> list[str]:
     """Whether the files are there. Only for shots without ``problems``."""
     shot = scene.wanstage
     found = []
-    for what, path in (("sound", _sound_file(scene)), ("picture of the person", person_file(scene))):
+    for what, path in ((tr("sound"), _sound_file(scene)), (tr("picture of the person"), person_file(scene))):
         if path is not None and not path.is_file():
-            found.append(f"The {what} is not at {path}: find the file again, or choose another")
+            found.append(
+                tr("The {what} is not at {path}: find the file again, or choose another", what=what, path=path)
+            )
     if shot.sound_from == "file" and shot.person == "file" and shot.sound_file == shot.person_file:
-        found.append("Sound and person are the same file: choose a picture for the person")
+        found.append(tr("Sound and person are the same file: choose a picture for the person"))
     return found
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import bpy
 
 from . import shots, takes
+from .words import tr
 
 INHERITED = "scene"
 """What an enum of a row says when it takes the scene's."""
@@ -69,19 +70,26 @@ def sentences(scene: bpy.types.Scene) -> list[str]:
     """What of the timeline makes no shot, and why."""
     markers = bound(scene)
     if not markers:
-        return ["No camera is bound to the timeline: bind each shot's by Marker, Bind Camera to Markers (Ctrl B)"]
+        return [tr("No camera is bound to the timeline: bind each shot's by Marker, Bind Camera to Markers (Ctrl B)")]
     found = [
-        f"The marker {marker.name} at frame {marker.frame} has no camera: it begins no shot"
+        tr("The marker {name} at frame {frame} has no camera: it begins no shot", name=marker.name, frame=marker.frame)
         for marker in sorted(scene.timeline_markers, key=lambda each: each.frame) if marker.camera is None
     ]  # fmt: skip
     found += [
-        f"The marker {marker.name} lies at frame {marker.frame}, behind the scene's last, {scene.frame_end}: no shot"
+        tr("The marker {marker} lies at frame {frame}, behind the scene's last, {last}: no "
+"shot", marker=marker.name, frame=marker.frame, last=scene.frame_end)
         for marker in markers if marker.frame > scene.frame_end
     ]  # fmt: skip
     if scene.frame_start < markers[0].frame <= scene.frame_end:
-        found.append(f"Frames {scene.frame_start} to {markers[0].frame - 1} are in no shot: no camera is bound before")
+        found.append(
+            tr(
+                "Frames {first} to {last} are in no shot: no camera is bound before",
+                first=scene.frame_start,
+                last=markers[0].frame - 1,
+            )
+        )
     missing = {marker.camera.name for marker in markers if scene.objects.get(marker.camera.name) != marker.camera}
-    return found + [f"The camera {name} is not in this scene" for name in sorted(missing)]
+    return found + [tr("The camera {name} is not in this scene", name=name) for name in sorted(missing)]
 
 
 # ---- rows --------------------------------------------------------------------------------------------------

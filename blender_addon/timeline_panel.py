@@ -7,6 +7,7 @@ from typing import Any
 import bpy
 
 from . import batch, compat, panels, state, takes_panel, timeline
+from .words import tr
 
 
 class WANSTAGE_UL_timeline(bpy.types.UIList):
@@ -61,8 +62,8 @@ def _row(layout: Any, scene: bpy.types.Scene, item: Any) -> None:
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     column.prop(item, "task")
-    column.prop(item, "prompt", **compat.placeholder("As the scene"))
-    column.prop(item, "negative_prompt", **compat.placeholder("As the scene"))
+    column.prop(item, "prompt", **compat.placeholder(tr("As the scene")))
+    column.prop(item, "negative_prompt", **compat.placeholder(tr("As the scene")))
     column.prop(item, "quality")
     row = column.row(heading="Own Seed", align=True)
     row.prop(item, "own_seed", text="")
@@ -80,7 +81,7 @@ def _all(layout: Any, scene: bpy.types.Scene) -> None:
         layout.label(text=state.now.batch, icon="SORTTIME")
     going = len(batch.running(scene))
     if going:
-        layout.label(text=f"{going} shots are being made", icon="SORTTIME")
+        layout.label(text=tr("{count} shots are being made", count=going), icon="SORTTIME")
     row = layout.row(align=True)
     row.prop(scene.wanstage_timeline, "use_sequencer")
     row.operator("wanstage.lay_out_shots", text="Lay Out", icon="SEQUENCE")

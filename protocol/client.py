@@ -194,6 +194,12 @@ class Client:
         """Ask for a job's spec. Ends in SpecArrived or RequestFailed."""
         self._session.get_spec(job_id)
 
+    def estimate(self, question: m.EstimateJob) -> int:
+        """Ask what a job would need and take; returns the request's number. Ends in Estimated or RequestFailed, or in
+        nothing when the connection is lost. Raises Unsupported for a backend that makes none.
+        """
+        return self._session.estimate(question)
+
     def forget(self, job_id: str) -> None:
         """Drop everything about a job on this side, without an answer."""
         self._session.forget(job_id)

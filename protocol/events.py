@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .errors import WanstageError
-from .messages import FrameReady, JobUpdate, PoseReady, PreviewReady, Welcome
+from .messages import Estimate, FrameReady, JobUpdate, PoseReady, PreviewReady, Welcome
 from .specs import JobSpec
 
 RequestKind = Literal[
-    "hello", "ping", "have", "chunk", "submit", "attach", "detach", "cancel", "remove", "list_jobs", "get_spec", "none"
+    "hello",
+    "ping",
+    "have",
+    "chunk",
+    "submit",
+    "attach",
+    "detach",
+    "cancel",
+    "remove",
+    "list_jobs",
+    "get_spec",
+    "estimate",
+    "none",
 ]
 
 
@@ -113,6 +125,14 @@ class SpecArrived:
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """Answer to ``estimate``; ``request`` is the number that it returned."""
+
+    request: int
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
 class RequestDone:
     """A ``detach``, ``cancel`` or ``remove`` was carried out."""
 
@@ -141,6 +161,7 @@ ClientEvent: TypeAlias = (
     | PoseArrived
     | JobsListed
     | SpecArrived
+    | Estimated
     | RequestDone
     | RequestFailed
 )

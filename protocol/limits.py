@@ -18,6 +18,7 @@ MAX_LORAS = 16
 MAX_PROMPT_CHARS = 8000
 MAX_NAME_CHARS = 200
 MAX_FRAMES = 4096
+MAX_OVERLAP = 64  # frames that a redone part and the clip around it are blended over
 MIN_SIDE = 64
 MAX_SIDE = 4096
 MAX_FPS = 120.0

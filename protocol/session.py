@@ -13,15 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from . import VERSION, codec, limits
+from msgspec.structs import replace
+
+from . import FEATURES, VERSION, codec, limits
 from . import messages as m
 from .assets import AssetSource
 from .codec import Buffer
-from .errors import ProtocolError, UnknownJob, Unsupported, VersionMismatch, WanstageError, from_code
+from .errors import KeyRefused, ProtocolError, UnknownJob, Unsupported, VersionMismatch, WanstageError, from_code
 from .events import (
     ClientEvent,
     Connected,
     Disconnected,
+    Estimated,
     FrameArrived,
     JobChanged,
     JobsListed,
@@ -133,8 +136,7 @@ class Session:
         self._connection += 1
         self._misses = 0
         number = self._new_request("hello", "")
-        hello = m.Hello(session_id=self._session_id, client=self._client_name, minor=VERSION[1], request=number)
-        self._post(hello)
+        self._post(m.Hello(self._session_id, self._client_name, VERSION[1], FEATURES, number))
 
     def link_lost(self, reason: str, *, at_once: bool = False) -> None:
         """The link is gone; try again after the back-off, or ``at_once``."""
@@ -223,6 +225,13 @@ class Session:
     def get_spec(self, job_id: str) -> None:
         """Ask for a job's spec."""
         self._ask_kept("get_spec", job_id, lambda number: m.GetSpec(job_id=job_id, request=number))
+
+    def estimate(self, question: m.EstimateJob) -> int:
+        """Ask what a job would need; not asked again after a loss. Raises Unsupported, also while not connected."""
+        if self.state != "connected" or self.welcome is None or "estimate" not in self.welcome.features:
+            problem = "this backend makes no estimates: it is not connected, or older than protocol 1.4"
+            raise Unsupported(problem)
+        return self._ask("estimate", "", lambda number: replace(question, request=number))
 
     def forget(self, job_id: str) -> None:
         """Drop everything about a job on this side: its upload, its frames to come, unanswered requests."""
@@ -380,6 +389,10 @@ class Session:
         self._requests.pop(message.reply_to, None)
         self._events.append(SpecArrived(message.job_id, message.spec))
 
+    def _on_estimate(self, message: m.Estimate, _: Sequence[Buffer]) -> None:
+        if self._requests.pop(message.reply_to, None):
+            self._events.append(Estimated(message.reply_to, message))
+
     def _on_done(self, message: m.Done, _: Sequence[Buffer]) -> None:
         if request := self._requests.pop(message.reply_to, None):
             self._events.append(RequestDone(request.kind, request.job_id))
@@ -388,7 +401,7 @@ class Session:
         request = self._requests.pop(reply.reply_to, None) or _Request("none", reply.job_id)
         error = from_code(reply.code, reply.message)
         job_id = request.job_id or reply.job_id
-        if request.kind == "hello" or isinstance(error, VersionMismatch):
+        if request.kind == "hello" or isinstance(error, VersionMismatch | KeyRefused):
             self.refuse(error)
         elif reply.code == "hello_required":
             self.link_lost("the backend had forgotten this client", at_once=True)
@@ -412,6 +425,7 @@ class Session:
         m.PreviewReady: _on_preview,
         m.Jobs: _on_jobs,
         m.JobSpecReply: _on_spec,
+        m.Estimate: _on_estimate,
         m.Done: _on_done,
     }
 

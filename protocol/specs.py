@@ -202,6 +202,33 @@ class Talk(Struct, frozen=True):
     follow_pose: bool = False
 
 
+class KeptFrame(Struct, frozen=True):
+    """One frame of the clip of which a part is made again, as it was. ``frame`` counts from 0."""
+
+    frame: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    image: ImageRef
+
+
+class Redo(Struct, frozen=True):
+    """A part of a clip made again: the job's other fields are about the whole clip, its frames ``first`` to ``last``
+    (from 0, both included) are made and come back, numbered from 0.
+
+    ``kept``: frames of the clip as they are, rising; those that ``protocol.redo.needed`` names must be there, more
+    may be. ``overlap``: over so many frames at each end of the part the new ones are blended with the kept ones.
+    ``character``: only what shows this character of the pack's masks changes (0 = whole frames); ``mask`` says where
+    the kept frames show it, one u1 (h,w) a frame of the part, where they do not follow the pack's masks.
+    ``match_color``: the part's colours are matched to the clip's at its first frame.
+    """
+
+    first: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    last: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    kept: Annotated[tuple[KeptFrame, ...], Meta(max_length=limits.MAX_FRAMES)] = ()
+    overlap: Annotated[int, Meta(ge=0, le=limits.MAX_OVERLAP)] = 4
+    character: Annotated[int, Meta(ge=0, le=254)] = 0
+    mask: MapTrack = ()
+    match_color: bool = False
+
+
 class Lora(Struct, frozen=True):
     """A LoRA known to the backend by name (never a path)."""
 
@@ -239,18 +266,22 @@ class JobSpec(Struct, frozen=True):
     loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
     animate: Animate = field(default_factory=Animate)
     talk: Talk = field(default_factory=Talk)
+    redo: Redo | None = None  # only a part of the clip is made
     plan: PlanName = "auto"
     output: Output = field(default_factory=Output)
     release: bool = False  # the engine gives its memory back when the job ends
     label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
     schema: Literal[1] = SCHEMA
 
+    @property
+    def made(self) -> int:
+        """How many numbered results come back: the frames of the part that is made again, else all; of the task pose
+        one a frame, and the pose file behind them."""
+        if self.task == "pose":
+            return self.frames + 1
+        return self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+
 
 POSE_COLUMNS = 391
 """Numbers that a person has in one frame of a job of the task pose (SPEC.md, "pose_ready"): the id, 33 landmarks with
 4 each, 33 points in metres with 4 each, and the left and the right hand's 21 points with 3 each."""
-
-
-def result_count(spec: JobSpec) -> int:
-    """How many numbered results a job has: its frames, and for the task pose the pose file behind them."""
-    return spec.frames + (spec.task == "pose")

@@ -4,7 +4,7 @@ top-left origin, first pixel's centre (0.5, 0.5), rows from the top, metres, sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -176,8 +176,35 @@ class PoseRequest:
 
 
 @dataclass(frozen=True)
+class Redo:
+    """A part of a clip made again: its frames ``first`` to ``last`` (from 0, both included), see ``wan_models.redo``.
+
+    ``kept``: frames of the clip as they are, by number, uint8 (h,w,3); may decode lazily. ``overlap``: so many frames
+    at each end of the part are blended. ``character``: the mask value of the only one who changes, 0 = whole frames;
+    ``mask``: uint8 (h,w), one a frame of the part: where the kept frames show that character, if not as the pack says.
+    """
+
+    first: int
+    last: int
+    kept: Mapping[int, NDArray[np.uint8]]
+    overlap: int = 4
+    character: int = 0
+    mask: Maps = ()
+    match_color: bool = False
+
+    @property
+    def count(self) -> int:
+        """Frames of the part."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
 class Request:
-    """One job for an engine."""
+    """One job for an engine. With ``redo`` all else is about the whole clip, of which only a part is made.
+
+    ``before``: frames that come right before this clip, in order, none where it begins by itself: what a model that
+    goes on from frames goes on from. For Animate these are the clip's own first ``len(before)`` frames, made already.
+    """
 
     task: Task
     model: str
@@ -199,6 +226,8 @@ class Request:
     talk: TalkSettings = field(default_factory=TalkSettings)
     plan: str = "auto"
     previews: bool = True
+    redo: Redo | None = None
+    before: Maps = ()
 
 
 def origin_pixels(origin: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

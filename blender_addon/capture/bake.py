@@ -6,6 +6,7 @@ place at sample 0 (attribute ``wanstage_rest``, in the object's own space), whic
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from mathutils import Matrix
 from numpy.typing import NDArray
 
+from ..words import noted, tr
 from .clay import REST, ClayScene
 from .evaluate import Scratch, character_objects
 from .paint import Palette
@@ -22,8 +24,8 @@ from .params import PLANE
 Array = NDArray[Any]
 
 MESH_LIKE = {"MESH", "CURVE", "SURFACE", "FONT", "META"}
-UNBAKED = {"CURVES": "hair curves", "VOLUME": "a volume", "POINTCLOUD": "a point cloud", "GPENCIL": "grease pencil",
-           "GREASEPENCIL": "grease pencil"}  # fmt: skip
+UNBAKED = {"CURVES": noted("hair curves"), "VOLUME": noted("a volume"), "POINTCLOUD": noted("a point cloud"),
+           "GPENCIL": noted("grease pencil"), "GREASEPENCIL": noted("grease pencil")}  # fmt: skip
 MAX_INDEX = 32767  # of Object.pass_index
 LOST = 1.0e30  # a rest position that sample 0 never shows
 
@@ -61,11 +63,14 @@ class Bake:
         scene: bpy.types.Scene,
         copy: bpy.types.Scene,
         characters: list[tuple[int, Any]],
+        *,
+        gone: Container[Any] = (),
     ) -> None:
+        """``gone``: objects that are not to be seen."""
         self._made, self._clay = made, clay
         self._owner = {item: index for index, armature in characters for item in character_objects(scene, armature)}
         self._palette = Palette([index for index, _ in characters])
-        self._rendered = _rendered_objects(copy)
+        self._rendered = {item for item in _rendered_objects(copy) if item not in gone}
         self._items: dict[Any, _Item] = {}
         self._shared: dict[int, _Mesh] = {}
         self._stamp = -1
@@ -108,9 +113,11 @@ class Bake:
         if not getattr(item, "visible_camera", True):
             return False
         if item.type in UNBAKED:
-            self._warn(f"{item.name} is {UNBAKED[item.type]}, which the clay render cannot show.")
+            self._warn(
+                tr("{name} is {kind}, which the clay render cannot show.", name=item.name, kind=tr(UNBAKED[item.type]))
+            )
         if any(system.settings.type == "HAIR" and not instance.is_instance for system in item.particle_systems):
-            self._warn(f"The particle hair of {item.name} is not in the clay render.")
+            self._warn(tr("The particle hair of {name} is not in the clay render.", name=item.name))
         return item.type in MESH_LIKE
 
     def _warn(self, sentence: str) -> None:

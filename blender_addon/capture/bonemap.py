@@ -28,19 +28,25 @@ CORE = (
     *(f"{bone}.{side}" for bone in ("upper_arm", "forearm", "hand", "thigh", "shin", "foot") for side in "LR"),
 )
 NEEDED = tuple(f"{bone}.{side}" for bone in ("upper_arm", "forearm", "thigh", "shin") for side in "LR")
+BY_NAME, BY_ALTERNATIVE, BY_GEOMETRY = 1.0, 0.9, 0.6
+"""Confidence by how a bone was found."""
 OPTIONAL = (
     "chest",
     "neck",
     *(f"{bone}.{side}" for bone in ("clavicle", "toe", "eye") for side in "LR"),
     *(f"{finger}.{n}.{side}" for side in "LR" for finger in FINGERS for n in (1, 2, 3)),
 )
+JOINTS = (*CORE, *OPTIONAL)
+"""Every canonical joint."""
 
 
 @dataclass(frozen=True)
 class BoneMap:
     """``bones`` canonical joint -> bone name; ``confidence`` canonical joint -> 0..1 (1 = the family's own name,
     0.9 = an alternative name, 0.6 = found by geometry). ``derived`` lists pose points computed from other bones
-    by the offset table (``offsets.py``), ``missing`` canonical joints the rig does not have.
+    by the offset table (``offsets.py``), ``missing`` canonical joints the rig does not have. ``yours`` are the joints
+    that were not found but told (with no bone, they are ``missing`` too), ``stale`` those told to be a bone that the
+    rig does not have.
     """
 
     family: str
@@ -48,6 +54,21 @@ class BoneMap:
     confidence: dict[str, float]
     derived: tuple[str, ...] = field(default=())
     missing: tuple[str, ...] = field(default=())
+    yours: frozenset[str] = field(default=frozenset())
+    stale: dict[str, str] = field(default_factory=dict)
+
+    def how(self, joint: str) -> str:
+        """How a joint's bone was found: "yours", "name", "alternative", "geometry", or "none"."""
+        if joint in self.yours:
+            return "yours"
+        if joint not in self.bones:
+            return "none"
+        confidence = self.confidence[joint]
+        return "name" if confidence >= BY_NAME else "alternative" if confidence >= BY_ALTERNATIVE else "geometry"
+
+    def absent(self) -> list[str]:
+        """The joints that are needed and have no bone: without them nothing can be captured."""
+        return [joint for joint in NEEDED if joint not in self.bones]
 
 
 @dataclass(frozen=True)
@@ -64,11 +85,11 @@ class Family:
 @lru_cache(maxsize=1)
 def families() -> tuple[Family, ...]:
     """Every known rig family, in the order of their file names."""
-    return tuple(_read_family(path) for path in sorted(MAPS.glob("*.json")))
+    return tuple(read_family(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(MAPS.glob("*.json")))
 
 
-def _read_family(path: Path) -> Family:
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def read_family(data: Mapping[str, Any]) -> Family:
+    """A family from what its file says. KeyError, TypeError or AttributeError where that is no such file."""
     bones: dict[str, tuple[str, ...]] = {}
     for joint, names in data["bones"].items():
         if not joint.endswith(".S"):
@@ -87,7 +108,7 @@ def match_family(family: Family, names: Mapping[str, str]) -> tuple[dict[str, st
         tries = ((prefix + name, rank) for rank, name in enumerate(candidates) for prefix in family.prefixes)
         for name, rank in tries:
             if name in names:
-                bones[joint], confidence[joint] = names[name], 1.0 if rank == 0 else 0.9
+                bones[joint], confidence[joint] = names[name], BY_NAME if rank == 0 else BY_ALTERNATIVE
                 break
     return bones, confidence
 
@@ -116,35 +137,47 @@ def _by_names(names: list[str]) -> tuple[str, dict[str, str], dict[str, float]]:
 
 
 def find_bone_map(armature_object: bpy.types.Object, overrides: Mapping[str, str] | None = None) -> BoneMap:
-    """The bone map of an armature object. ``overrides`` (canonical joint -> bone name) win.
+    """The bone map of an armature object. ``overrides`` (canonical joint -> bone name, "" = none) win.
 
     Raises CaptureProblem when arms and legs cannot be recognised, or an override names no bone of the rig.
     """
+    found = look_for_bones(armature_object, overrides)
+    for joint, name in found.stale.items():
+        msg = f"The bone map of {armature_object.name} names {name!r} for {joint}: the rig has no such bone."
+        raise CaptureProblem(msg)
+    absent = found.absent()
+    if absent:
+        msg = (
+            f"{armature_object.name} has no bones that Wanstage recognises as a person's "
+            f"({', '.join(absent[:3])} and others are missing): use a humanoid rig, choose its bones in Bone Map, "
+            "or set its role to Kept under Characters."
+        )
+        raise CaptureProblem(msg)
+    return found
+
+
+def look_for_bones(armature_object: bpy.types.Object, overrides: Mapping[str, str] | None = None) -> BoneMap:
+    """As ``find_bone_map``, with as much as there is: for showing and mending a map. Raises nothing."""
     bones_of_rig = armature_object.data.bones
-    names = [bone.name for bone in bones_of_rig]
-    family, bones, confidence = _by_names(names)
+    family, bones, confidence = _by_names([bone.name for bone in bones_of_rig])
     if sum(joint in bones for joint in CORE) < len(CORE):
         guessed = guess_bones(bones_of_rig)
         if sum(joint in bones for joint in NEEDED) < len(NEEDED):
             family, bones, confidence = "unknown", {}, {}
         for joint, name in guessed.items():
             if joint not in bones:
-                bones[joint], confidence[joint] = name, 0.6
+                bones[joint], confidence[joint] = name, BY_GEOMETRY
+    stale = {}
     for joint, name in (overrides or {}).items():
-        if name not in bones_of_rig:
-            msg = f"The bone map of {armature_object.name} names {name!r} for {joint}: the rig has no such bone."
-            raise CaptureProblem(msg)
-        bones[joint], confidence[joint] = name, 1.0
-    absent = [joint for joint in NEEDED if joint not in bones]
-    if absent:
-        msg = (
-            f"{armature_object.name} has no bones that Wanstage recognises as a person's "
-            f"({', '.join(absent[:3])} and others are missing): use a humanoid rig, "
-            "or switch this one off under Characters."
-        )
-        raise CaptureProblem(msg)
-    missing = tuple(joint for joint in (*CORE, *OPTIONAL) if joint not in bones)
-    return BoneMap(family, bones, confidence, derived_points(bones), missing)
+        bones.pop(joint, None)
+        confidence.pop(joint, None)
+        if name in bones_of_rig:
+            bones[joint], confidence[joint] = name, BY_NAME
+        elif name:
+            stale[joint] = name
+    missing = tuple(joint for joint in JOINTS if joint not in bones)
+    yours = frozenset(overrides or ())
+    return BoneMap(family, bones, confidence, derived_points(bones), missing, yours, stale)
 
 
 def derived_points(bones: Mapping[str, str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .params import CaptureProblem
 
 if TYPE_CHECKING:
@@ -40,7 +41,11 @@ def read_camera(
     evaluated = camera.evaluated_get(depsgraph)
     kind = evaluated.data.type
     if kind not in {"PERSP", "ORTHO"}:
-        msg = f"{camera.name} is a {kind.lower()} camera: choose a perspective or orthographic one."
+        msg = tr(
+            "{camera} is a {kind} camera: choose a perspective or orthographic one.",
+            camera=camera.name,
+            kind=kind.lower(),
+        )
         raise CaptureProblem(msg)
     p = np.array(
         evaluated.calc_matrix_camera(depsgraph, x=width, y=height, scale_x=pixel_aspect[0], scale_y=pixel_aspect[1]),

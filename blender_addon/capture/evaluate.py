@@ -5,6 +5,7 @@ it active: never call it here.) Everything made on the way is removed in ``Scrat
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 
 import bpy
 
+from ..words import tr
 from .params import CaptureProblem, CharacterParams, ShotParams
 from .scene_copy import copy_scene
 
@@ -46,14 +48,18 @@ class Scratch:
                 bpy.ops.render.render(write_still=True, scene=scene.name)
             except RuntimeError as error:
                 reason = str(error).strip().splitlines()[0].removeprefix("Error: ")
-                msg = f"Blender could not render the shot ({reason}): check the free space of its temporary folder."
+                msg = tr(
+                    "Blender could not render the shot ({reason}): check the free space of its temporary folder.",
+                    reason=reason,
+                )
                 raise CaptureProblem(msg) from error
 
     def close(self) -> None:
         """Remove everything, and the image that rendering leaves when there was none before."""
         while self._made:
             collection, block = self._made.pop()
-            getattr(bpy.data, collection).remove(block)
+            with contextlib.suppress(ReferenceError):  # another file was loaded: it went with the old one
+                getattr(bpy.data, collection).remove(block)
         left = _render_result()
         if self._render_result is None and left is not None:
             bpy.data.images.remove(left)
@@ -77,7 +83,7 @@ def find_scene(name: str) -> bpy.types.Scene:
     """The scene, or CaptureProblem."""
     scene = bpy.data.scenes.get(name)
     if scene is None:
-        msg = f"There is no scene named {name!r}: choose the scene of the shot."
+        msg = tr("There is no scene named {name!r}: choose the scene of the shot.", name=name)
         raise CaptureProblem(msg)
     return scene
 
@@ -86,11 +92,15 @@ def find_camera(scene: bpy.types.Scene, name: str) -> bpy.types.Object:
     """The camera object, or CaptureProblem."""
     camera = scene.objects.get(name) if name else None
     if camera is None:
-        which = f" named {name!r}" if name else ""
-        msg = f"The scene {scene.name} has no camera{which}: add a camera and make it the shot's."
+        if name:
+            msg = tr(
+                "The scene {scene} has no camera named {name!r}: choose the shot's camera.", scene=scene.name, name=name
+            )
+        else:
+            msg = tr("The scene {scene} has no camera: add a camera and make it the shot's.", scene=scene.name)
         raise CaptureProblem(msg)
     if camera.type != "CAMERA":
-        msg = f"{name} is not a camera but a {camera.type.lower()}: choose a camera object."
+        msg = tr("{name} is not a camera but a {kind}: choose a camera object.", name=name, kind=camera.type.lower())
         raise CaptureProblem(msg)
     return camera
 
@@ -99,8 +109,14 @@ def find_armature(scene: bpy.types.Scene, character: CharacterParams) -> bpy.typ
     """The armature object, or CaptureProblem."""
     armature = scene.objects.get(character.armature)
     if armature is None or armature.type != "ARMATURE":
-        was = "is not in the scene" if armature is None else f"is not an armature but a {armature.type.lower()}"
-        msg = f"{character.armature!r} of character {character.name!r} {was}: choose the character's armature object."
+        if armature is None:
+            msg = tr("{armature!r} of character {name!r} is not in the scene: choose the character's armature object.",
+                     armature=character.armature, name=character.name)  # fmt: skip
+        else:
+            msg = tr(
+                "{armature!r} of character {name!r} is not an armature but a {kind}: choose the character's own.",
+                armature=character.armature, name=character.name, kind=armature.type.lower(),
+            )  # fmt: skip
         raise CaptureProblem(msg)
     return armature
 
@@ -182,6 +198,12 @@ def character_objects(scene: bpy.types.Scene, armature: bpy.types.Object) -> lis
         grew = bool(found)
         inside |= found
     return [item for item in scene.objects if item in inside]
+
+
+def left_out_objects(scene: bpy.types.Scene, params: ShotParams) -> set[Any]:
+    """What is not to be seen: the armatures that are left out, and everything that moves with them."""
+    armatures = [scene.objects[name] for name in params.left_out if name in scene.objects]
+    return {item for armature in armatures for item in character_objects(scene, armature)}
 
 
 def _belongs(item: bpy.types.Object, inside: set[Any], armature: bpy.types.Object) -> bool:

@@ -14,6 +14,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .camera import CameraSample
 from .evaluate import bare_copy, character_objects, scratch, set_frame
 from .eye import aim, cropped, make_eye
@@ -64,16 +65,12 @@ def capture_face(work: Work, pose: CharacterPose, poses: PoseCapture) -> Steps:
     return (yield from _from_rig(work, pose, poses))
 
 
-def _undriven(character: CharacterParams, why: str) -> tuple[Clip, list[str]]:
-    return (), [f"{character.name} {why}: expression is not driven."]
-
-
 def _from_rig(work: Work, pose: CharacterPose, poses: PoseCapture) -> Steps:
     params, scene, character = work.params, work.scene, pose.params
     armature = scene.objects[character.armature]
     head = pose.bone_map.bones.get("head")
     if head is None or pose.face_box is None or not has_head(scene, armature, head):
-        return _undriven(character, "has no head that could be rendered")
+        return (), [tr("{name} has no head that could be rendered: expression is not driven.", name=character.name)]
     regions = [region(box, params.width, params.height) for box in pose.face_box]
     found: list[Any] = []
     most = 0.0
@@ -97,7 +94,7 @@ def _from_rig(work: Work, pose: CharacterPose, poses: PoseCapture) -> Steps:
                 found[-1] = array_ref(resize(picture, SIDE, SIDE), work.sink, "delta")
             yield CaptureProgress("face", step + 1, len(regions))
     if most < LEAST_HEAD:
-        return _undriven(character, "shows no face to the camera")
+        return (), [tr("{name} shows no face to the camera: expression is not driven.", name=character.name)]
     return tuple(filled(found)), []
 
 
@@ -165,5 +162,10 @@ def _from_film(work: Work, character: CharacterParams, samples: int) -> Steps:
     lasts, takes = film.frames / film.fps, samples / rate
     if lasts >= (samples - 1) / rate:
         return tuple(order), []
-    said = f"The face video of {character.name} ends after {lasts:.1f} s, the shot takes {takes:.1f} s: its end stays."
+    said = tr(
+        "The face video of {name} ends after {lasts:.1f} s, the shot takes {takes:.1f} s: its end stays.",
+        name=character.name,
+        lasts=lasts,
+        takes=takes,
+    )
     return tuple(order), [said]

@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .evaluate import Scratch
 from .look import raw_output, read_raw
 from .params import CaptureProblem
@@ -34,7 +35,7 @@ class Film:
         Raises CaptureProblem when there is no such film or Blender cannot read it.
         """
         if not path.is_file():
-            msg = f"There is no film or picture at {path}: choose the file again."
+            msg = tr("There is no film or picture at {path}: choose the file again.", path=path)
             raise CaptureProblem(msg)
         self._made, self.path = made, path
         self._files = _pictures(path, still)
@@ -46,7 +47,9 @@ class Film:
         self.fps = picture_fps if self._files else float(self._strip.fps)
         self.frames = len(self._files) or int(_newest(self._strip, "content_duration", "frame_duration"))
         if min(self.size) < 2 or self.frames < 1 or self.fps <= 0:
-            msg = f"Blender can read no picture of {path.name}: convert it to MP4 or to numbered PNG files."
+            msg = tr(
+                "Blender can read no picture of {name}: convert it to MP4 or to numbered PNG files.", name=path.name
+            )
             raise CaptureProblem(msg)
         self._output()
 
@@ -59,7 +62,9 @@ class Film:
                 return strips.new_movie(name, path, 1, 1)
             strip = strips.new_image(name, path, 1, 1)
         except RuntimeError as error:
-            msg = f"Blender cannot read {self.path.name} as a film: convert it to MP4 or to numbered PNG files."
+            msg = tr(
+                "Blender cannot read {name} as a film: convert it to MP4 or to numbered PNG files.", name=self.path.name
+            )
             raise CaptureProblem(msg) from error
         for file in self._files[1:]:
             strip.elements.append(file.name)

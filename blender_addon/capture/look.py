@@ -13,7 +13,8 @@ from typing import Any
 
 import bpy
 
-from .evaluate import Scratch, bare_copy, character_objects, scratch, set_frame
+from ..words import tr
+from .evaluate import Scratch, bare_copy, character_objects, left_out_objects, scratch, set_frame
 from .params import PLANE, CaptureProblem, ShotParams
 from .pictures import read_targa
 
@@ -69,7 +70,7 @@ def read_raw(path: Path) -> Any:
         data = path.read_bytes()
         path.unlink()
     except OSError as error:
-        msg = f"Blender wrote no picture to {path.name}: check the free space of its temporary folder."
+        msg = tr("Blender wrote no picture to {name}: check the free space of its temporary folder.", name=path.name)
         raise CaptureProblem(msg) from error
     return read_targa(data)
 
@@ -87,6 +88,7 @@ def render_look(
 ) -> bytes:  # fmt: skip
     """PNG bytes of sample 0, or of a scene frame, without the characters of these armatures (nor their shadows)."""
     gone = {item for armature in without for item in character_objects(scene, armature)}
+    gone |= left_out_objects(scene, params)
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone])
         if camera.name not in copy.objects:
@@ -101,7 +103,10 @@ def render_png(made: Scratch, copy: bpy.types.Scene, path: Path) -> bytes:
     """Render a temporary scene to its file; CaptureProblem when nothing was written."""
     made.render(copy)
     if not path.is_file():
-        msg = f"Blender wrote no picture of the scene to {path.name}: check the free space of its temporary folder."
+        msg = tr(
+            "Blender wrote no picture of the scene to {name}: check the free space of its temporary folder.",
+            name=path.name,
+        )
         raise CaptureProblem(msg)
     return path.read_bytes()
 

@@ -50,6 +50,7 @@ class ShotParams:
     ``samples`` are Cycles samples a pixel for the clay render, ``look_samples`` those of the real renders.
     ``plate``: of clay, as it looks with materials and light, or the camera's background film; the latter two are
     pictures to keep, which somebody in them is to be replaced in.
+    ``left_out``: armatures that are not to be seen, with all that hangs on them.
     ``face_side`` px and ``face_samples`` are those of the renders that a rig's face clip is made of.
     """
 
@@ -68,6 +69,7 @@ class ShotParams:
     plate: Literal["clay", "look", "film"] = "clay"
     face_side: int = 256
     face_samples: int = 4
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

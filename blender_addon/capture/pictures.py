@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .params import CaptureProblem
 
 Array = NDArray[Any]
 
 _HEADER = 18
+
+
+def png_bytes(picture: Array) -> bytes:
+    """A PNG file of uint8 (h,w,3) or (h,w,4), rows from the top (PNG specification, ISO/IEC 15948)."""
+    height, width, channels = picture.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # filter 0 before each row
+    rows[:, 1:] = picture.reshape(height, -1)
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 6 if channels == 4 else 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def read_targa(data: bytes) -> Array:
@@ -20,13 +37,13 @@ def read_targa(data: bytes) -> Array:
     Raises CaptureProblem for anything else.
     """
     if len(data) < _HEADER or data[1] or data[2] != 2 or data[16] not in {24, 32}:
-        msg = "Blender wrote a picture that is no uncompressed Targa file: check its render settings."
+        msg = tr("Blender wrote a picture that is no uncompressed Targa file: check its render settings.")
         raise CaptureProblem(msg)
     width, height = (int.from_bytes(data[at : at + 2], "little") for at in (12, 14))
     depth = data[16] // 8
     start = _HEADER + data[0]
     if len(data) < start + width * height * depth:
-        msg = "Blender wrote an incomplete picture: check the free space of its temporary folder."
+        msg = tr("Blender wrote an incomplete picture: check the free space of its temporary folder.")
         raise CaptureProblem(msg)
     rows = np.frombuffer(data, np.uint8, width * height * depth, start).reshape(height, width, depth)
     if not data[17] & 0x20:

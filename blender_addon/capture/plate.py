@@ -11,7 +11,8 @@ from typing import Any
 
 import bpy
 
-from .evaluate import bare_copy, character_objects, scratch, set_frame
+from ..words import tr
+from .evaluate import bare_copy, character_objects, left_out_objects, scratch, set_frame
 from .film import Film
 from .look import raw_output, read_raw, rendered, set_render
 from .maps import array_ref
@@ -44,6 +45,7 @@ def _from_scene(work: Work, frames: tuple[float, ...]) -> Steps:
     armatures = [scene.objects[person.armature] for person in params.characters]
     replaced = [scene.objects[person.armature] for person in params.characters if not person.in_plate]
     gone = {item for armature in replaced for item in character_objects(scene, armature)}
+    gone |= left_out_objects(scene, params)
     found = []
     with scratch() as made:
         copy = bare_copy(made, scene, [item for item in rendered(scene) if item not in gone], armatures)
@@ -66,7 +68,10 @@ def _from_film(work: Work, frames: tuple[float, ...]) -> Steps:
     params, camera = work.params, work.camera
     footage = find_footage(camera)
     if footage is None:
-        msg = f"{camera.name} has no background film or picture: give it one, or render the plate from the scene."
+        msg = tr(
+            "{camera} has no background film or picture: give it one, or render the plate from the scene.",
+            camera=camera.name,
+        )
         raise CaptureProblem(msg)
     place = {"CROP": cover, "FIT": fit}.get(footage.method, resize)
     found: dict[int, Any] = {}

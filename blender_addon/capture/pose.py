@@ -8,9 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import noted, tr
 from .bonemap import BoneMap, find_bone_map
 from .camera import CameraSample, project, read_camera
-from .evaluate import bare_copy, find_armature, find_camera, find_scene, full_copy, sample_frames, scratch, set_frame
+from .evaluate import (
+    bare_copy,
+    find_armature,
+    find_camera,
+    find_scene,
+    full_copy,
+    left_out_objects,
+    sample_frames,
+    scratch,
+    set_frame,
+)
 from .offsets import N_BODY, N_HAND, Points, build_points, pose_points
 from .params import CaptureProblem, CharacterParams, ShotParams
 from .visibility import OccluderProbe, RayProbe, point_states
@@ -70,17 +81,23 @@ class RigReader:
 def check_shot(params: ShotParams) -> None:
     """CaptureProblem for sizes, ranges and character lists that make no shot."""
     if params.frames < 1:
-        msg = f"The frame range is empty ({params.frames} frames): the shot needs at least one frame."
+        msg = tr("The frame range is empty ({count} frames): the shot needs at least one frame.", count=params.frames)
         raise CaptureProblem(msg)
     if params.frames > 4096:
-        msg = f"The shot has {params.frames} frames, at most 4096 are possible: shorten the range."
+        msg = tr("The shot has {count} frames, at most 4096 are possible: shorten the range.", count=params.frames)
         raise CaptureProblem(msg)
     if not 0.0 < params.fps <= 120.0:
-        msg = f"A shot at {params.fps:g} frames a second is not possible: choose more than 0 and at most 120."
+        msg = tr(
+            "A shot at {fps:g} frames a second is not possible: choose more than 0 and at most 120.", fps=params.fps
+        )
         raise CaptureProblem(msg)
-    for side, value in (("width", params.width), ("height", params.height)):
+    for side, value in ((noted("width"), params.width), (noted("height"), params.height)):
         if not 64 <= value <= 4096 or value % 2:
-            msg = f"The {side} of {value} px is not possible: choose an even number from 64 to 4096."
+            msg = tr(
+                "The {side} of {value} px is not possible: choose an even number from 64 to 4096.",
+                side=tr(side),
+                value=value,
+            )
             raise CaptureProblem(msg)
     _check_characters(params.characters)
 
@@ -88,11 +105,14 @@ def check_shot(params: ShotParams) -> None:
 def _check_characters(characters: tuple[CharacterParams, ...]) -> None:
     indices = [character.index for character in characters]
     if len(characters) > 16 or any(not 1 <= index <= 254 for index in indices) or len(set(indices)) != len(indices):
-        msg = f"Characters need different mask values from 1 to 254, at most 16 of them; given: {indices}."
+        msg = tr(
+            "Characters need different mask values from 1 to 254, at most 16 of them; given: {indices}.",
+            indices=indices,
+        )
         raise CaptureProblem(msg)
     armatures = [character.armature for character in characters]
     if len(set(armatures)) != len(armatures):
-        msg = f"Two characters share an armature ({', '.join(armatures)}): give each its own."
+        msg = tr("Two characters share an armature ({names}): give each its own.", names=", ".join(armatures))
         raise CaptureProblem(msg)
 
 
@@ -161,8 +181,10 @@ def _character(reader: RigReader, track: Array, boxes: Array) -> CharacterPose:
 def off_screen_warnings(characters: tuple[CharacterPose, ...]) -> tuple[str, ...]:
     """A sentence for each character the camera never sees."""
     return tuple(
-        f"{character.params.name} is outside the picture in every frame of the shot: "
-        "check the camera and the frame range."
+        tr(
+            "{name} is outside the picture in every frame of the shot: check the camera and the frame range.",
+            name=character.params.name,
+        )
         for character in characters
         if (character.body[:, :, 4] >= 2).all()
     )
@@ -198,7 +220,7 @@ def capture_pose(params: ShotParams) -> PoseCapture:
             copy = full_copy(made, scene, armatures)
         else:
             copy = bare_copy(made, scene, [camera, *armatures], armatures)
-        rays = RayProbe(copy, scene, readers) if params.occlusion else None
+        rays = RayProbe(copy, scene, readers, left_out_objects(scene, params)) if params.occlusion else None
         for frame in frames:
             depsgraph = set_frame(copy, frame)
             sample = read_camera(camera, depsgraph, params.width, params.height, aspect)

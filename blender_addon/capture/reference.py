@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from protocol.specs import ImageRef, Reference
 
 JOINTS_SUFFIX = ".joints.json"
+HANDS = ("left_hand", "right_hand")
 
 
 def render_reference(
@@ -100,19 +101,30 @@ def load_reference(path: str | Path, folder: AssetSink) -> Reference:
 
 
 def _with_joints(image: ImageRef, sidecar: Path, folder: AssetSink) -> Reference:
+    joints = _joints_of(sidecar, (image.width, image.height))
+    hands = [None if joints[side] is None else array_ref(joints[side], folder) for side in HANDS]
+    source = "rig" if joints["source"] == "rig" else "hand"
+    return wire.specs.Reference(image, source, array_ref(joints["body"], folder), *hands)
+
+
+def read_joints(path: str | Path) -> dict[str, Any] | None:
+    """The joints beside a picture, None when there are none: float32 ``body`` (20,3), ``left_hand`` and ``right_hand``
+    (21,3) or None, each row x, y, score in its pixels, and ``source``. Raises CaptureProblem."""
+    sidecar = Path(f"{path}{JOINTS_SUFFIX}")
+    return _joints_of(sidecar, None) if sidecar.is_file() else None
+
+
+def _joints_of(sidecar: Path, size: tuple[int, int] | None) -> dict[str, Any]:
     try:
         joints = json.loads(sidecar.read_text(encoding="utf-8"))
-        if joints["wanstage_reference"] != 1 or (joints["width"], joints["height"]) != (image.width, image.height):
+        if joints["wanstage_reference"] != 1 or size not in {None, (joints["width"], joints["height"])}:
             msg = "it is of another version or of another picture size"
             raise ValueError(msg)
-        body = _points(joints["body"], 20)
-        hands = [None if joints[side] is None else _points(joints[side], 21) for side in ("left_hand", "right_hand")]
-        source = joints["source"]
+        found: dict[str, Any] = {"body": _points(joints["body"], 20), "source": joints["source"]}
+        return found | {side: None if joints[side] is None else _points(joints[side], 21) for side in HANDS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = f"The joints file {sidecar.name} cannot be used ({error}): render the reference again or delete the file."
         raise CaptureProblem(msg) from error
-    refs = [None if hand is None else array_ref(hand, folder) for hand in hands]
-    return wire.specs.Reference(image, "rig" if source == "rig" else "hand", array_ref(body, folder), refs[0], refs[1])
 
 
 def _points(rows: object, count: int) -> Array:

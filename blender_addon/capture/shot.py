@@ -11,10 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import wire
+from ..words import tr
 from .bake import Bake
 from .camera import CameraSample, read_camera
 from .clay import BACKDROP, ClayScene
-from .evaluate import Scratch, find_armature, find_camera, find_scene, full_copy, sample_frames, scratch, set_frame
+from .evaluate import (
+    Scratch,
+    find_armature,
+    find_camera,
+    find_scene,
+    full_copy,
+    left_out_objects,
+    sample_frames,
+    scratch,
+    set_frame,
+)
 from .face import capture_face
 from .look import render_look
 from .maps import AssetSink, OriginMapper, array_ref, clay_map, clean_depth, plate_map, smooth_edges
@@ -57,7 +68,7 @@ class _Renders:
         params = self.params
         self._clay = ClayScene(self.made, self.folder, (params.width, params.height), camera, params.samples)
         characters = [(reader.params.index, reader.armature) for reader in readers]
-        self.bake = Bake(self.made, self._clay, scene, copy, characters)
+        self.bake = Bake(self.made, self._clay, scene, copy, characters, gone=left_out_objects(scene, params))
 
     def sample(self, depsgraph: bpy.types.Depsgraph, camera: CameraSample, clip: tuple[float, float]) -> None:
         """Render one sample and store its maps."""
@@ -145,8 +156,11 @@ def _check_seen(renders: _Renders) -> None:
     """CaptureProblem when no picture of the shot shows who is to be replaced, before the long renders."""
     replaced = {person.index: person.name for person in renders.params.characters if not person.in_plate}
     if "mask" in renders.tracks and renders.seen.isdisjoint(replaced):
-        names = " and ".join(replaced.values()) or "Nobody"
-        msg = f"{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range."
+        names = ", ".join(replaced.values()) or tr("Nobody")
+        msg = tr(
+            "{names} is not seen in any frame of the shot, so there is nothing to replace: check camera and range.",
+            names=names,
+        )
         raise CaptureProblem(msg)
 
 
@@ -170,7 +184,8 @@ def _samples(
     aspect = (scene.render.pixel_aspect_x, scene.render.pixel_aspect_y)
     copy = full_copy(renders.made, scene, [reader.armature for reader in readers])
     builder = TrackBuilder(params, readers)
-    rays = RayProbe(copy, scene, readers) if params.occlusion and not renders.tracks else None
+    gone = left_out_objects(scene, params)
+    rays = RayProbe(copy, scene, readers, gone) if params.occlusion and not renders.tracks else None
     for step, frame in enumerate(frames):
         depsgraph = set_frame(copy, frame)
         sample = read_camera(camera, depsgraph, params.width, params.height, aspect)

@@ -19,6 +19,7 @@ import bpy
 import numpy as np
 
 from .. import compat
+from ..words import tr
 from .evaluate import find_scene, scratch
 from .params import CaptureProblem
 from .waves import Samples, SoundFile, encode, open_sound, read
@@ -66,7 +67,7 @@ def capture_sound(params: SoundParams) -> bytes:
     with tempfile.TemporaryDirectory(prefix="wanstage-") as folder:
         samples, rate = _SOURCES[params.source](scene, params, Path(folder))
     if float(np.abs(samples).max(initial=0.0)) < SILENCE:
-        msg = f"{Path(params.name).name} is silent during the shot: choose another sound or another range"
+        msg = tr("{name} is silent during the shot: choose another sound or another range", name=Path(params.name).name)
         raise CaptureProblem(msg)
     return encode(samples, rate)
 
@@ -82,7 +83,7 @@ def scene_rate(scene: bpy.types.Scene) -> float:
 def _from_file(_scene: bpy.types.Scene, params: SoundParams, _folder: Path) -> tuple[Samples, int]:
     path = Path(params.name)
     if not path.is_file():
-        msg = f"There is no sound file at {path}: choose it again"
+        msg = tr("There is no sound file at {path}: choose it again", path=path)
         raise CaptureProblem(msg)
     return _mix(_Heard(open_sound(path, path.name), (_Piece(-params.skip),)), params.seconds)
 
@@ -96,7 +97,9 @@ def sound_file(sound: bpy.types.Sound, what: str, folder: Path) -> Path:
         return path
     path = sound_path(sound)
     if not path.is_file():
-        msg = f"The sound of {what} is not at {path}: find the file again, or choose another sound"
+        msg = tr(
+            "The sound of {what} is not at {path}: find the file again, or choose another sound", what=what, path=path
+        )
         raise CaptureProblem(msg)
     return path
 
@@ -112,7 +115,7 @@ def sound_path(sound: bpy.types.Sound) -> Path:
 def _from_speaker(scene: bpy.types.Scene, params: SoundParams, folder: Path) -> tuple[Samples, int]:
     item = scene.objects.get(params.name)
     if item is None or item.type != "SPEAKER" or item.data.sound is None:
-        msg = f"{params.name} is no speaker with a sound: choose another"
+        msg = tr("{name} is no speaker with a sound: choose another", name=params.name)
         raise CaptureProblem(msg)
     starts = speaker_starts(item)
     frames = [params.frame_start] if starts is None else starts
@@ -138,7 +141,7 @@ def speaker_starts(item: bpy.types.Object) -> list[float] | None:
 def _from_strip(scene: bpy.types.Scene, params: SoundParams, folder: Path) -> tuple[Samples, int]:
     strip = next((each for each in compat.strips_of(scene) if each.name == params.name), None)
     if strip is None or strip.type != "SOUND" or strip.sound is None:
-        msg = f"The sequencer has no sound strip named {params.name}: choose another"
+        msg = tr("The sequencer has no sound strip named {name}: choose another", name=params.name)
         raise CaptureProblem(msg)
     opened = open_sound(sound_file(strip.sound, strip.name, folder), strip.sound.name)
     if not is_plain(scene, strip):
@@ -201,7 +204,11 @@ def _call_mixdown(copy: bpy.types.Scene, target: Path, name: str) -> None:
             bpy.ops.sound.mixdown(filepath=str(target), **told)
     except (RuntimeError, AttributeError) as error:
         reason = str(error).removeprefix("Error: ").strip().splitlines()[0]
-        msg = f"Blender cannot mix down the strip {name} ({reason}): render it to a WAV file and choose that"
+        msg = tr(
+            "Blender cannot mix down the strip {name} ({reason}): render it to a WAV file and choose that",
+            name=name,
+            reason=reason,
+        )
         raise CaptureProblem(msg) from error
 
 

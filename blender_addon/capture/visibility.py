@@ -7,6 +7,7 @@ or rays.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -94,7 +95,10 @@ class MapProbe:
 class RayProbe:
     """Casts a ray from the camera to each point through an evaluated scene."""
 
-    def __init__(self, copy: bpy.types.Scene, scene: bpy.types.Scene, readers: list[Any]) -> None:
+    def __init__(
+        self, copy: bpy.types.Scene, scene: bpy.types.Scene, readers: list[Any], gone: Iterable[Any] = ()
+    ) -> None:
+        """``gone``: objects that are not to be seen."""
         from .evaluate import character_objects
 
         self._scene = copy
@@ -103,6 +107,7 @@ class RayProbe:
             for reader in readers
             for item in character_objects(scene, reader.armature)
         }
+        self._gone = {item.name_full for item in gone}
         self._depsgraph: Any = None
         self._camera: CameraSample | None = None
 
@@ -138,7 +143,7 @@ class RayProbe:
             hit, place, _, _, item, _ = self._scene.ray_cast(self._depsgraph, origin, way / length, distance=length)
             if not hit:
                 return None
-            if not item.hide_render and not item.get(PLANE):
+            if not item.hide_render and not item.get(PLANE) and item.name_full not in self._gone:
                 return np.array(place), item.name_full
             origin = np.array(place) + way / length * STEP
         return None

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..words import tr
 from .params import CaptureProblem
 
 Samples = NDArray[np.float32]
@@ -60,7 +61,7 @@ def open_sound(path: Path, what: str) -> SoundFile:
 
 
 def _unreadable(what: str) -> str:
-    return f"Blender can read no sound in {what}: choose another file, or convert it to WAV"
+    return tr("Blender can read no sound in {what}: choose another file, or convert it to WAV", what=what)
 
 
 def _open_wav(path: Path, what: str) -> SoundFile:
@@ -69,7 +70,9 @@ def _open_wav(path: Path, what: str) -> SoundFile:
             rate, channels, frames = file.getframerate(), file.getnchannels(), file.getnframes()
             known = file.getsampwidth() in {*_INTEGERS, 3}
     except (OSError, EOFError, wave.Error) as error:
-        problem = f"This Blender was built without sound and reads WAV only, not {what}: convert it to WAV"
+        problem = tr(
+            "This Blender was built without sound and reads WAV only, not {what}: convert it to WAV", what=what
+        )
         raise CaptureProblem(problem) from error
     if not (rate and channels and known):
         raise CaptureProblem(_unreadable(what))

@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
-from .. import choices, cut, framefiles, generation, playback, preflight, pump, state, take_settings, takes
+from .. import choices, framefiles, generation, paths, playback, preflight, pump, state, take_settings, takes
 from ..problems import UserProblem
+from ..words import tr
 from .generate import Stepwise
 from .takes import _OnTake
 
@@ -19,11 +20,15 @@ def selected_problem(context: bpy.types.Context, *, frames: bool = False) -> str
     """Why nothing can be done with the selected take; empty when it can."""
     take = choices.selected(context.scene)
     if take is None:
-        return "The shot has no takes yet" if not len(context.scene.wanstage.takes) else "Select a take in the list"
+        return (
+            tr("The shot has no takes yet")
+            if not len(context.scene.wanstage.takes)
+            else tr("Select a take in the list")
+        )
     if frames and not take.frames_done:
-        return f"{take.name} has no frames"
+        return tr("{take} has no frames", take=take.name)
     if frames and take.state not in takes.ENDED:
-        return f"{take.name} is still being made"
+        return tr("{take} is still being made", take=take.name)
     return ""
 
 
@@ -43,7 +48,7 @@ class _OnFrames(_OnTake):
         if playback.find_plane(take.job_id) is None:
             takes.relink(context.scene, take)
         if playback.find_plane(take.job_id) is None:
-            message = f"{take.name} has no frames on disk in {takes.folder(take)}"
+            message = tr("{take} has no frames on disk in {folder}", take=take.name, folder=takes.folder(take))
             raise UserProblem(message)
 
 
@@ -101,7 +106,7 @@ class WANSTAGE_OT_accept_take(_OnFrames, bpy.types.Operator):
             return {"FINISHED"}
         self._shown(context, take)
         choices.accept(context.scene, take)
-        self.report({"INFO"}, f"{take.name} is the shot's")
+        self.report({"INFO"}, tr("{take} is the shot's", take=take.name))
         return {"FINISHED"}
 
 
@@ -134,7 +139,7 @@ class WANSTAGE_OT_clear_takes(bpy.types.Operator):
         """There must be something to clear."""
         if choices.disposable(context.scene):
             return True
-        cls.poll_message_set("Every finished take is starred or accepted: there is nothing to clear")
+        cls.poll_message_set(tr("Every finished take is starred or accepted: there is nothing to clear"))
         return False
 
     def invoke(self, context: bpy.types.Context, _event: bpy.types.Event) -> set[str]:
@@ -146,8 +151,10 @@ class WANSTAGE_OT_clear_takes(bpy.types.Operator):
         self.layout.label(text=told(context.scene), icon="TRASH")
         for take in choices.disposable(context.scene)[:8]:
             size = framefiles.size(takes.folder(take)) / MIB
-            self.layout.label(text=f"{take.name}, seed {take.seed}: {size:.1f} MB", icon="BLANK1")
-        self.layout.label(text="Files that are deleted do not come back by undo", icon="ERROR")
+            self.layout.label(
+                text=tr("{take}, seed {seed}: {size:.1f} MB", take=take.name, seed=take.seed, size=size), icon="BLANK1"
+            )
+        self.layout.label(text=tr("Files that are deleted do not come back by undo"), icon="ERROR")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         """Delete them."""
@@ -156,15 +163,23 @@ class WANSTAGE_OT_clear_takes(bpy.types.Operator):
         except UserProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
-        self.report({"INFO"}, f"{count} {'take' if count == 1 else 'takes'} deleted, {freed / MIB:.1f} MB freed")
+        self.report({"INFO"}, deleted(count, freed))
         return {"FINISHED"}
+
+
+def deleted(count: int, freed: int) -> str:
+    """What Clear All but Starred did."""
+    if count == 1:
+        return tr("1 take deleted, {mib:.1f} MB freed", mib=freed / MIB)
+    return tr("{count} takes deleted, {mib:.1f} MB freed", count=count, mib=freed / MIB)
 
 
 def told(scene: bpy.types.Scene) -> str:
     """Such as "Delete 3 takes and free 41.0 MB?"."""
     found = choices.disposable(scene)
-    noun = "take" if len(found) == 1 else "takes"
-    return f"Delete {len(found)} {noun} and free {choices.disk_bytes(found) / MIB:.1f} MB?"
+    if len(found) == 1:
+        return tr("Delete 1 take and free {mib:.1f} MB?", mib=choices.disk_bytes(found) / MIB)
+    return tr("Delete {count} takes and free {mib:.1f} MB?", count=len(found), mib=choices.disk_bytes(found) / MIB)
 
 
 class WANSTAGE_OT_use_settings(_OnTake, bpy.types.Operator):
@@ -182,7 +197,7 @@ class WANSTAGE_OT_use_settings(_OnTake, bpy.types.Operator):
         problem = selected_problem(context) or (
             ""
             if "settings" in takes.meta(choices.selected(context.scene))
-            else "This take was made before takes kept their settings"
+            else tr("This take was made before takes kept their settings")
         )
         if problem:
             cls.poll_message_set(problem)
@@ -191,9 +206,12 @@ class WANSTAGE_OT_use_settings(_OnTake, bpy.types.Operator):
     def _do(self, context: bpy.types.Context, take: Any) -> set[str]:
         lost = restore(context.scene, take)
         if lost:
-            self.report({"WARNING"}, f"Not in this file any more, so not restored: {', '.join(sorted(set(lost)))}")
+            self.report(
+                {"WARNING"},
+                tr("Not in this file any more, so not restored: {names}", names=", ".join(sorted(set(lost)))),
+            )
         else:
-            self.report({"INFO"}, f"The shot has the settings of {take.name}")
+            self.report({"INFO"}, tr("The shot has the settings of {take}", take=take.name))
         return {"FINISHED"}
 
 
@@ -214,7 +232,7 @@ class _Again(Stepwise):
         """A take, and a backend that can make it."""
         problem = selected_problem(context)
         if not problem and state.now.capture is not None:
-            problem = "A capture is going on"
+            problem = tr("A capture is going on")
         take = choices.selected(context.scene)
         if not problem:
             model = take.choice.model or context.scene.wanstage.model
@@ -230,7 +248,7 @@ class _Again(Stepwise):
         scene = context.scene
         found = takes.find(self.job_id) if self.job_id else (scene, choices.selected(scene))
         if found is None or found[1] is None:
-            message = "There is no such take in this file"
+            message = tr("There is no such take in this file")
             raise UserProblem(message)
         take = found[1]
         seed = self._seed(scene, take)
@@ -240,7 +258,7 @@ class _Again(Stepwise):
 
     def _finish(self, _context: bpy.types.Context, job_id: str) -> set[str]:
         pump.start_timer()
-        self.report({"INFO"}, f"{takes.find(job_id)[1].name} is on its way")
+        self.report({"INFO"}, tr("{take} is on its way", take=takes.find(job_id)[1].name))
         return {"FINISHED"}
 
 
@@ -286,9 +304,9 @@ class WANSTAGE_OT_begin_next(_OnFrames, bpy.types.Operator):
         scene, shot = context.scene, context.scene.wanstage
         path = framefiles.path_of(takes.folder(take), take.frames_done - 1)
         if not path.is_file():
-            message = f"{take.name} has no frames on disk in {takes.folder(take)}"
+            message = tr("{take} has no frames on disk in {folder}", take=take.name, folder=takes.folder(take))
             raise UserProblem(message)
-        shot.first_image = cut.relative(path)
+        shot.first_image = paths.relative(path)
         if shot.task not in generation.shots.STILLS:
             shot.task = "i2v"
         if self.move_range:
@@ -296,7 +314,7 @@ class WANSTAGE_OT_begin_next(_OnFrames, bpy.types.Operator):
             start = round(take.frame_start + (take.frames_done - 1) / take.fps * takes.scene_fps(scene))
             shot.use_scene_range = False
             shot.frame_start, shot.frame_end = start, start + max(last - first, 0)
-        self.report({"INFO"}, f"The next clip begins with the last frame of {take.name}")
+        self.report({"INFO"}, tr("The next clip begins with the last frame of {take}", take=take.name))
         return {"FINISHED"}
 
 

@@ -9,6 +9,7 @@ from bpy.props import EnumProperty, StringProperty
 
 from .. import choices, compare, takes
 from ..problems import UserProblem
+from ..words import tr
 
 _kept: list[tuple[str, str, str]] = []
 
@@ -23,7 +24,7 @@ def others(scene: bpy.types.Scene) -> list[Any]:
 
 def _items(_owner: Any, context: bpy.types.Context) -> list[tuple[str, str, str]]:
     """Blender needs the strings to live on: the list is kept."""
-    _kept[:] = [(each.job_id, each.name, f"Seed {each.seed}") for each in others(context.scene)]
+    _kept[:] = [(each.job_id, each.name, tr("Seed {seed}", seed=each.seed)) for each in others(context.scene)]
     return _kept
 
 
@@ -44,7 +45,7 @@ class WANSTAGE_OT_compare_takes(bpy.types.Operator):
         """There must be two finished takes of one shot."""
         if others(context.scene):
             return True
-        cls.poll_message_set("Comparing needs two finished takes of the same camera and time")
+        cls.poll_message_set(tr("Comparing needs two finished takes of the same camera and time"))
         return False
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -53,7 +54,7 @@ class WANSTAGE_OT_compare_takes(bpy.types.Operator):
         found = takes.find(self.job_id) if self.job_id else (scene, choices.selected(scene))
         second = takes.find(self.second or self.other)
         if found is None or second is None:
-            self.report({"ERROR"}, "There is no such take in this file")
+            self.report({"ERROR"}, tr("There is no such take in this file"))
             return {"CANCELLED"}
         try:
             for take in (found[1], second[1]):
@@ -79,7 +80,7 @@ class WANSTAGE_OT_end_compare(bpy.types.Operator):
         """Only while two are compared."""
         if context.scene.wanstage.compare.first:
             return True
-        cls.poll_message_set("No takes are being compared")
+        cls.poll_message_set(tr("No takes are being compared"))
         return False
 
     def execute(self, _context: bpy.types.Context) -> set[str]:

@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from .. import compat, handlers, launch, preferences, preflight, pump, setup_run, state, wire
 from ..problems import UserProblem
+from ..words import tr
 
 
 class WANSTAGE_OT_connect(bpy.types.Operator):
@@ -44,7 +45,7 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if state.now.status in {"starting", "connecting", "connected"}:
-            cls.poll_message_set("Already connected or about to be")
+            cls.poll_message_set(tr("Already connected or about to be"))
             return False
         return True
 
@@ -72,8 +73,17 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
         if connection is not None:
             _check_network(connection)
             pump.open_client(connection)
+        elif preferences.chosen() and not named:
+            problem = tr(
+                "No backend answers for {name}: start it there, or choose another under Other Machines",
+                name=preferences.chosen(),
+            )
+            raise UserProblem(problem)
         elif not self.start or (named and path.is_file()):
-            problem = f"No backend answers for {path}: start it, or leave the connection file empty to start one here"
+            problem = tr(
+                "No backend answers for {path}: start it, or leave the connection file empty to start one here",
+                path=path,
+            )
             raise UserProblem(problem)
         else:
             python = bpy.path.abspath(self.python) or own.python
@@ -94,7 +104,9 @@ def _wait(seconds: float) -> None:
     now = state.now
     pump.pump(lambda: now.connected, seconds)
     if not now.connected:
-        raise UserProblem(now.sentence or f"The backend did not answer within {seconds:.0f} seconds")
+        raise UserProblem(
+            now.sentence or tr("The backend did not answer within {seconds:.0f} seconds", seconds=seconds)
+        )
 
 
 class WANSTAGE_OT_disconnect(bpy.types.Operator):
@@ -106,7 +118,7 @@ class WANSTAGE_OT_disconnect(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if state.now.client is None and state.now.launch is None:
-            cls.poll_message_set("Not connected")
+            cls.poll_message_set(tr("Not connected"))
             return False
         return True
 
@@ -127,13 +139,15 @@ class WANSTAGE_OT_attach(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if state.now.client is None:
-            cls.poll_message_set("No backend is connected: press Connect first")
+            cls.poll_message_set(tr("No backend is connected: press Connect first"))
             return False
         return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         count = handlers.attach_unfinished()
-        self.report({"INFO"}, f"{count} unfinished takes are followed" if count else "No take is unfinished")
+        self.report(
+            {"INFO"}, tr("{count} unfinished takes are followed", count=count) if count else tr("No take is unfinished")
+        )
         return {"FINISHED"}
 
 

@@ -13,16 +13,20 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import generation, playback, preflight, properties, pump, state, takes, talking, wire
+from .. import export, generation, playback, preflight, properties, pump, state, takes, talking, wire
 from ..problems import UserProblem
+from ..words import noted, tr
 
 STEP_BUDGET_S = 0.05
+
+_going: list[tuple[Any, bpy.types.Timer]] = []
+"""What modal operators are at: steps and timer. Blender does not ask them to end when their class is unregistered."""
 
 
 class Stepwise:
     """Runs ``self._steps(context)``, a generator, at once or from a modal timer."""
 
-    stopped = "Stopped: nothing was captured or sent"
+    stopped = noted("Stopped: nothing was captured or sent")
     _running: Any = None
     _timer: Any = None
 
@@ -43,9 +47,13 @@ class Stepwise:
         """From a button: step by step."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        return self._begin(context)
+
+    def _begin(self, context: bpy.types.Context) -> set[str]:
         self._running = self._steps(context)
         self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.modal_handler_add(self)
+        _going.append((self._running, self._timer))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -53,14 +61,14 @@ class Stepwise:
         if event.type == "ESC":
             self._running.close()
             self._end(context)
-            self.report({"WARNING"}, self.stopped)
+            self.report({"WARNING"}, tr(self.stopped))
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
         deadline = time.perf_counter() + STEP_BUDGET_S
         try:
-            while time.perf_counter() < deadline:
-                next(self._running)
+            while time.perf_counter() < deadline and next(self._running) is not export.WAIT:
+                pass
         except StopIteration as done:
             self._end(context)
             return self._finish(context, done.value)
@@ -81,6 +89,8 @@ class Stepwise:
             self._end(context)
 
     def _end(self, context: bpy.types.Context) -> None:
+        if (self._running, self._timer) in _going:
+            _going.remove((self._running, self._timer))
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
         self._running = self._timer = None
@@ -88,10 +98,10 @@ class Stepwise:
 
 
 def _tell(context: bpy.types.Context) -> None:
-    now = state.now.capture
+    now = state.now.capture or state.now.export
     if now is not None:
-        which = f"{state.now.batch}, " if state.now.batch else ""
-        context.workspace.status_text_set(f"Wanstage: {which}{now.stage} {now.step} of {now.steps}, Esc stops")
+        said = tr("Wanstage: {stage} {step} of {steps}, Esc stops", stage=tr(now.stage), step=now.step, steps=now.steps)
+        context.workspace.status_text_set(f"{state.now.batch}, {said}" if state.now.batch else said)
     playback.redraw()
 
 
@@ -134,8 +144,12 @@ class WANSTAGE_OT_capture(Stepwise, bpy.types.Operator):
     def _finish(self, _context: bpy.types.Context, cached: state.CachedPack) -> set[str]:
         for sentence in cached.warnings:
             self.report({"WARNING"}, sentence)
-        where = f", written to {self.filepath}" if self.filepath else ""
-        self.report({"INFO"}, f"The shot is captured: {cached.pack.frames} frames{where}")
+        count = cached.pack.frames
+        if self.filepath:
+            said = tr("The shot is captured: {count} frames, written to {path}", count=count, path=self.filepath)
+        else:
+            said = tr("The shot is captured: {count} frames", count=count)
+        self.report({"INFO"}, said)
         return {"FINISHED"}
 
 
@@ -145,7 +159,11 @@ def _write_bundle(path: Path, spec: Any) -> None:
         wire.load("bundle").write_bundle(path, spec, generation.assets())
     except (OSError, wire.errors.WanstageError) as error:
         reason = getattr(error, "strerror", None) or error
-        problem = f"The bundle cannot be written to {path} ({reason}): choose another place or free disk space"
+        problem = tr(
+            "The bundle cannot be written to {path} ({reason}): choose another place or free disk space",
+            path=path,
+            reason=reason,
+        )
         raise UserProblem(problem) from error
 
 
@@ -173,7 +191,7 @@ class WANSTAGE_OT_generate(Stepwise, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if state.now.capture is not None:
-            cls.poll_message_set("A capture is going on")
+            cls.poll_message_set(tr("A capture is going on"))
             return False
         shot = context.scene.wanstage
         found = preflight.backend_problems(shot.engine, shot.task, shot.model)
@@ -193,7 +211,7 @@ class WANSTAGE_OT_generate(Stepwise, bpy.types.Operator):
             self.report({"WARNING"}, sentence)
         pump.start_timer()
         name = takes.find(job_id)[1].name
-        self.report({"INFO"}, f"{name} is on its way")
+        self.report({"INFO"}, tr("{take} is on its way", take=name))
         return {"FINISHED"}
 
 
@@ -217,20 +235,31 @@ class WANSTAGE_OT_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if not state.now.active():
-            cls.poll_message_set("No job is going on")
+            cls.poll_message_set(tr("No job is going on"))
             return False
         return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         runs = [run for run in state.now.active() if self.job_id in {"", run.job_id}]
         if not runs:
-            self.report({"ERROR"}, f"No job {self.job_id} is going on")
+            self.report({"ERROR"}, tr("No job {job} is going on", job=self.job_id))
             return {"CANCELLED"}
         for run in runs:
             state.now.client.cancel(run.job_id)
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory(
+register, _unregister = bpy.utils.register_classes_factory(
     (WANSTAGE_OT_capture, WANSTAGE_OT_generate, WANSTAGE_OT_cancel)
 )
+
+
+def unregister() -> None:
+    """Put the scene back that a capture was at, and take its timer away."""
+    while _going:
+        steps, timer = _going.pop()
+        steps.close()
+        bpy.context.window_manager.event_timer_remove(timer)
+        if bpy.context.workspace is not None:
+            bpy.context.workspace.status_text_set(None)
+    _unregister()

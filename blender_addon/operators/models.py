@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .. import catalog
+from ..words import tr
 
 
 class WANSTAGE_OT_copy_pull(bpy.types.Operator):
@@ -17,7 +18,7 @@ class WANSTAGE_OT_copy_pull(bpy.types.Operator):
     def poll(cls, context: bpy.types.Context) -> bool:
         shot = context.scene.wanstage
         if not catalog.pull_command(catalog.model_info(shot.engine, shot.model)):
-            cls.poll_message_set("No weights are missing")
+            cls.poll_message_set(tr("No weights are missing"))
             return False
         return True
 
@@ -25,7 +26,7 @@ class WANSTAGE_OT_copy_pull(bpy.types.Operator):
         shot = context.scene.wanstage
         command = catalog.pull_command(catalog.model_info(shot.engine, shot.model))
         context.window_manager.clipboard = command
-        self.report({"INFO"}, f"Copied: {command}")
+        self.report({"INFO"}, tr("Copied: {text}", text=command))
         return {"FINISHED"}
 
 
@@ -53,7 +54,7 @@ class WANSTAGE_OT_remove_lora(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if not len(context.scene.wanstage.loras):
-            cls.poll_message_set("The shot has no LoRAs")
+            cls.poll_message_set(tr("The shot has no LoRAs"))
             return False
         return True
 

@@ -7,6 +7,7 @@ from bpy.props import IntProperty, StringProperty
 
 from .. import findings, fixes, generation, state
 from ..problems import UserProblem
+from ..words import noted, tr
 from .generate import Stepwise
 
 
@@ -16,12 +17,12 @@ class WANSTAGE_OT_check(Stepwise, bpy.types.Operator):
     bl_idname = "wanstage.check"
     bl_label = "Check Shot"
 
-    stopped = "Stopped: the shot is not checked"
+    stopped = noted("Stopped: the shot is not checked")
 
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if state.now.capture is not None:
-            cls.poll_message_set("A capture is going on")
+            cls.poll_message_set(tr("A capture is going on"))
             return False
         return True
 
@@ -33,7 +34,10 @@ class WANSTAGE_OT_check(Stepwise, bpy.types.Operator):
         doubts = sum(each.severity == "warning" for each in found)
         for area in context.screen.areas if context.screen is not None else ():
             area.tag_redraw()
-        self.report({"INFO"}, f"The shot is checked: {grave} to put right, {doubts} to think about")
+        self.report(
+            {"INFO"},
+            tr("The shot is checked: {grave} to put right, {doubts} to think about", grave=grave, doubts=doubts),
+        )
         return {"FINISHED"}
 
 

@@ -9,6 +9,7 @@ from bl_operators.presets import AddPresetBase
 from bpy.props import EnumProperty
 
 from .. import presets
+from ..words import tr
 
 
 class WANSTAGE_OT_task_preset(bpy.types.Operator):
@@ -28,12 +29,12 @@ class WANSTAGE_OT_task_preset(bpy.types.Operator):
     @classmethod
     def description(cls, _context: bpy.types.Context, properties: Any) -> str:
         """What the preset is for."""
-        return presets.PRESETS[properties.preset].said
+        return tr(presets.PRESETS[properties.preset].said)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        said = presets.apply(context.scene, self.preset)
+        said, well = presets.apply(context.scene, self.preset)
         WANSTAGE_MT_presets.bl_label = presets.PRESETS[self.preset].title
-        self.report({"WARNING" if ". " in said or "no model" in said else "INFO"}, said)
+        self.report({"INFO" if well else "WARNING"}, said)
         return {"FINISHED"}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from .. import room, state
+from ..words import tr
 
 
 class WANSTAGE_OT_make_room(bpy.types.Operator):
@@ -17,18 +18,21 @@ class WANSTAGE_OT_make_room(bpy.types.Operator):
     def poll(cls, _context: bpy.types.Context) -> bool:
         """Only while a job runs on this machine: else nothing would bring the viewports back."""
         if not state.now.active():
-            cls.poll_message_set("No job is going on")
+            cls.poll_message_set(tr("No job is going on"))
             return False
         if not room.is_here():
-            cls.poll_message_set("The backend runs on another machine, with a card of its own")
+            cls.poll_message_set(tr("The backend runs on another machine, with a card of its own"))
             return False
         return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
         """Do it and say what was found."""
         made = room.make()
-        self.report({"INFO"}, f"{made} viewports and renders give their memory back until the job has ended"
-                    if made else "Blender holds nothing that it could give back")  # fmt: skip
+        if made:
+            said = tr("{count} viewports and renders give their memory back until the job has ended", count=made)
+        else:
+            said = tr("Blender holds nothing that it could give back")
+        self.report({"INFO"}, said)
         return {"FINISHED"}
 
 

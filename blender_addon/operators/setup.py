@@ -10,6 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from .. import compat, launch, preferences, pump, setup_run, state
 from ..problems import UserProblem
 from ..setup import machine
+from ..words import tr
 
 CHOICES = (
     ("draft", "Draft only, 180 MB", "The Draft engine, on any machine without a graphics card; 180 MB are loaded"),
@@ -28,8 +29,12 @@ def network_sentence() -> str:
     if compat.online_allowed():
         return ""
     forced = compat.offline_forced()
-    how = "Blender was started with --offline-mode" if forced else "switch on Allow Online Access in the preferences"
-    return f"The setup loads the backend's packages and Blender may not use the network: {how}"
+    how = (
+        tr("Blender was started with --offline-mode")
+        if forced
+        else tr("switch on Allow Online Access in the preferences")
+    )
+    return tr("The setup loads the backend's packages and Blender may not use the network: {how}", how=how)
 
 
 class _Setup:
@@ -38,7 +43,7 @@ class _Setup:
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if setup_run.card.running is not None:
-            cls.poll_message_set("The setup is working: wait, or press Cancel")
+            cls.poll_message_set(tr("The setup is working: wait, or press Cancel"))
             return False
         return True
 
@@ -58,7 +63,7 @@ class _Setup:
 
     def _wait(self) -> set[str]:
         if not pump.pump(lambda: setup_run.card.running is None, self.wait):
-            self.report({"WARNING"}, f"The setup still works after {self.wait:.0f} seconds")
+            self.report({"WARNING"}, tr("The setup still works after {seconds:.0f} seconds", seconds=self.wait))
         elif setup_run.card.failed and setup_run.card.result is None:
             self.report({"ERROR"}, setup_run.card.sentence)
             return {"CANCELLED"}
@@ -118,7 +123,7 @@ class WANSTAGE_OT_setup_remove(_Setup, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if state.now.client is not None or state.now.launch is not None:
-            cls.poll_message_set("A backend is connected: press Disconnect first")
+            cls.poll_message_set(tr("A backend is connected: press Disconnect first"))
             return False
         return super().poll(context)
 
@@ -146,7 +151,7 @@ class WANSTAGE_OT_setup_cancel(bpy.types.Operator):
     @classmethod
     def poll(cls, _context: bpy.types.Context) -> bool:
         if setup_run.card.running is None:
-            cls.poll_message_set("No setup is working")
+            cls.poll_message_set(tr("No setup is working"))
             return False
         return True
 
@@ -178,10 +183,10 @@ class WANSTAGE_OT_setup_copy_log(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         text = setup_run.log(root_of(self.folder)) or setup_run.card.sentence
         if not text:
-            self.report({"WARNING"}, "There is no log yet: nothing was set up")
+            self.report({"WARNING"}, tr("There is no log yet: nothing was set up"))
             return {"CANCELLED"}
         context.window_manager.clipboard = text
-        self.report({"INFO"}, f"Copied {len(text.splitlines())} lines")
+        self.report({"INFO"}, tr("Copied {count} lines", count=len(text.splitlines())))
         return {"FINISHED"}
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from .. import generation, playback, pump, state, takes
+from .. import generation, playback, pump, redo, state, takes
 from ..problems import UserProblem
+from ..words import tr
 
 
 class _OnTake:
@@ -25,7 +26,7 @@ class _OnTake:
     def poll(cls, context: bpy.types.Context) -> bool:
         """There must be a take."""
         if not len(context.scene.wanstage.takes):
-            cls.poll_message_set("The shot has no takes yet")
+            cls.poll_message_set(tr("The shot has no takes yet"))
             return False
         return True
 
@@ -33,7 +34,7 @@ class _OnTake:
         """Find the take, do it, tell what went wrong."""
         take = self._take(context)
         if take is None:
-            self.report({"ERROR"}, "There is no such take in this file")
+            self.report({"ERROR"}, tr("There is no such take in this file"))
             return {"CANCELLED"}
         try:
             return self._do(context, take)
@@ -55,7 +56,7 @@ class WANSTAGE_OT_show_take(_OnTake, bpy.types.Operator):
         if playback.find_plane(take.job_id) is None:
             takes.relink(context.scene, take)
         if playback.find_plane(take.job_id) is None:
-            message = f"{take.name} has no frames on disk in {takes.folder(take)}"
+            message = tr("{take} has no frames on disk in {folder}", take=take.name, folder=takes.folder(take))
             raise UserProblem(message)
         takes.solo(context.scene, take.job_id)
         return {"FINISHED"}
@@ -72,11 +73,18 @@ class WANSTAGE_OT_retry(_OnTake, bpy.types.Operator):
 
     def _do(self, context: bpy.types.Context, take: Any) -> set[str]:
         if state.now.client is None:
-            message = "No backend is connected: press Connect first"
+            message = tr("No backend is connected: press Connect first")
             raise UserProblem(message)
         run = state.now.runs.get(take.job_id)
         if run is not None and run.problem and run.update is not None and run.update.state != "failed":
             generation.attach(take)  # the disk was full or the connection broke: the job itself is well
+            return {"FINISHED"}
+        part = redo.again(take)
+        if part is not None:
+            steps = redo.remake(context.scene, part)
+            for _ in steps:
+                pass
+            pump.start_timer()
             return {"FINISHED"}
         made = takes.meta(take)
         wish = generation.Wish(take.task, int(made.get("seed", take.seed)), made.get("prompt"))
@@ -121,10 +129,16 @@ class WANSTAGE_OT_add_sound(_OnTake, bpy.types.Operator):
     def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
         scene, _ = takes.find(take.job_id)
         if not takes.sound_file(take).is_file():
-            message = f"{take.name} has no sound at {takes.sound_file(take)}: only talking shots have one"
+            message = tr(
+                "{take} has no sound at {path}: only talking shots have one",
+                take=take.name,
+                path=takes.sound_file(take),
+            )
             raise UserProblem(message)
         if not takes.add_sound(scene, take):
-            message = f"Blender cannot play the sound of {take.name}, see {takes.sound_file(take)}"
+            message = tr(
+                "Blender cannot play the sound of {take}, see {path}", take=take.name, path=takes.sound_file(take)
+            )
             raise UserProblem(message)
         return {"FINISHED"}
 

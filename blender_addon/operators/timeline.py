@@ -6,6 +6,7 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 
 from .. import batch, generation, pump, sequence, state, takes, timeline
+from ..words import noted, tr
 from .generate import Stepwise, poll_of
 
 
@@ -21,7 +22,7 @@ class WANSTAGE_OT_list_shots(bpy.types.Operator):
         return poll_of(cls, [] if timeline.bound(context.scene) else timeline.sentences(context.scene))
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        self.report({"INFO"}, f"{timeline.refresh(context.scene)} shots")
+        self.report({"INFO"}, tr("{count} shots", count=timeline.refresh(context.scene)))
         return {"FINISHED"}
 
 
@@ -33,12 +34,12 @@ class WANSTAGE_OT_submit_shots(Stepwise, bpy.types.Operator):
     bl_options = {"UNDO"}
 
     force: BoolProperty(name="Capture Anew", options={"SKIP_SAVE"}, description="Also what seems not to have changed")
-    stopped = "Stopped: shots that were sent go on, Cancel All stops them too"
+    stopped = noted("Stopped: shots that were sent go on, Cancel All stops them too")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         if state.now.capture is not None:
-            cls.poll_message_set("A capture is going on")
+            cls.poll_message_set(tr("A capture is going on"))
             return False
         return poll_of(cls, batch.problems(context.scene))
 
@@ -52,8 +53,12 @@ class WANSTAGE_OT_submit_shots(Stepwise, bpy.types.Operator):
             self.report({"WARNING" if sent.jobs else "ERROR"}, f"{name}: {sentence}")
         if not sent.jobs:
             return {"CANCELLED"}
-        of = f" of {len(sent.jobs) + len(sent.problems)}" if sent.problems else ""
-        self.report({"INFO"}, f"{len(sent.jobs)}{of} shots are on their way")
+        count, whole = len(sent.jobs), len(sent.jobs) + len(sent.problems)
+        if sent.problems:
+            said = tr("{count} of {whole} shots are on their way", count=count, whole=whole)
+        else:
+            said = tr("{count} shots are on their way", count=count)
+        self.report({"INFO"}, said)
         return {"FINISHED"}
 
 
@@ -65,13 +70,13 @@ class WANSTAGE_OT_cancel_shots(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return poll_of(cls, [] if batch.running(context.scene) else ["No shot of the timeline is being made"])
+        return poll_of(cls, [] if batch.running(context.scene) else [tr("No shot of the timeline is being made")])
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         jobs = batch.running(context.scene)
         for job_id in jobs:
             state.now.client.cancel(job_id)
-        self.report({"INFO"}, f"{len(jobs)} shots are stopped")
+        self.report({"INFO"}, tr("{count} shots are stopped", count=len(jobs)))
         return {"FINISHED"}
 
 
@@ -88,7 +93,7 @@ class WANSTAGE_OT_use_shot(bpy.types.Operator):
         scene = context.scene
         cut = timeline.find(scene, self.name)
         if cut is None:
-            self.report({"ERROR"}, f"The timeline has no shot named {self.name}: list the shots again")
+            self.report({"ERROR"}, tr("The timeline has no shot named {name}: list the shots again", name=self.name))
             return {"CANCELLED"}
         shot = scene.wanstage
         shot.camera, shot.use_scene_range = cut.camera, False
@@ -107,7 +112,7 @@ class WANSTAGE_OT_lay_out_shots(bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         made = any(take.shot and take.frames_done for take in context.scene.wanstage.takes)
-        return poll_of(cls, [] if made else ["No shot of the timeline has frames yet"])
+        return poll_of(cls, [] if made else [tr("No shot of the timeline has frames yet")])
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         scene = context.scene
@@ -115,7 +120,7 @@ class WANSTAGE_OT_lay_out_shots(bpy.types.Operator):
         jobs = [job_id for cut in timeline.cuts(scene) if (job_id := batch.chosen(scene, cut))]
         for job_id in jobs:
             sequence.lay(scene, takes.find(job_id)[1])
-        self.report({"INFO"}, f"{len(jobs)} shots are in the sequencer")
+        self.report({"INFO"}, tr("{count} shots are in the sequencer", count=len(jobs)))
         return {"FINISHED"}
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 POSE_MODEL = "pose_landmarker_full.task"
 HAND_MODEL = "hand_landmarker.task"
 FACE_MODEL = "face_landmarker.task"
 ENVIRONMENT = "WANSTAGE_MEDIAPIPE_MODELS"
 NAMES = {POSE_MODEL: "pose", HAND_MODEL: "hand", FACE_MODEL: "face"}
 """What the store calls them."""
+
+
+def user_cache_path(name: str) -> Path:
+    """Where this system keeps a program's caches."""
+    import platformdirs  # the server starts without it
+
+    return platformdirs.user_cache_path(name)
 
 
 def folders(explicit: Path | None = None) -> tuple[Path, ...]:

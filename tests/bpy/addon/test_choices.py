@@ -254,7 +254,7 @@ def test_the_last_frame_begins_the_next_shot(connected: Any) -> None:
 
 def test_a_first_image_that_is_gone(connected: Any, refused: Refused) -> None:
     connected.wanstage.first_image = "/nowhere/frame.png"
-    assert "The first image frame.png cannot be read" in refused(bpy.ops.wanstage.generate)
+    assert "First image: The reference picture frame.png cannot be read" in refused(bpy.ops.wanstage.generate)
     assert not connected.wanstage.takes
 
 

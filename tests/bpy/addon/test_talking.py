@@ -172,9 +172,7 @@ def test_what_is_wrong_with_person_and_file(offered: Any, tmp_path: Path) -> Non
     own.person_file = ""
     assert problems(offered) == ["No picture of the person is chosen: choose a PNG or JPEG file"]
     own.person = "character"
-    assert problems(offered) == [
-        "There is no armature in the shot: choose one under Characters, or set Person to Image or Camera View"
-    ]
+    assert problems(offered) == ["There is no armature in the shot: add one, or set Person to Image or Camera View"]
     own.person, own.follow_pose = "camera", True
     assert problems(offered) == ["There is no armature in the shot: add a rigged character, or switch off Follow Rig"]
 

@@ -12,7 +12,7 @@ from backend.frames import FrameStore, stored_as
 from backend.jobs import Job
 from backend.peers import _header
 from protocol.errors import InvalidJob
-from protocol.specs import POSE_COLUMNS, ArrayRef, AssetRef, Camera, JobSpec, Pose, SoundRef, VideoRef, result_count
+from protocol.specs import POSE_COLUMNS, ArrayRef, AssetRef, Camera, JobSpec, Pose, SoundRef, VideoRef
 from protocol.validation import validate
 from tests.unit.backend.test_jobs import FakeSlot, Studio
 
@@ -55,7 +55,7 @@ def test_results_are_surveyed_and_what_is_not_whole_is_made_again(tmp_path: Path
     store.write(job, 1, "pose", memoryview(b""))
     store.write(job, 2, "pose", memoryview(b"PK\x05\x06" + bytes(18)))
     assert stored_as(SPEC) == "pose"
-    assert store.survey(job, SPEC, check=True)[0] == result_count(SPEC) == 3
+    assert store.survey(job, SPEC, check=True)[0] == SPEC.made == 3
     store.path(job, 2, "pose").write_bytes(b"PK broken")
     assert store.survey(job, SPEC, check=True)[0] == 2
     store.path(job, 0, "pose").write_bytes(b"123")
