@@ -208,9 +208,9 @@ class Scheduler:
                 self._fail(job, problem, "job_failed")
 
     def _lane(self, engine: str) -> Lane:
-        """Which workers an engine's jobs are for. Those that use a graphics card go to the ones that have one, those
-        that are kept aside to theirs; the others to a card only where there is no other worker, so that none of them
-        waits behind a long job.
+        """Which workers an engine's jobs are for. Engines that use a graphics card go to those that have one, those
+        that are kept aside to theirs; the others to a card only where there is no other worker, so that none waits
+        behind a long job.
         """
         row, lanes = self._engines.get(engine), {_lane_of(slot) for slot in self._supervisor.slots}
         if row is not None and row.on_card and "card" in lanes:

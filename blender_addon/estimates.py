@@ -101,21 +101,23 @@ def watch() -> bool:
     if now.asked is not None and since < ANSWER_S:
         return True
     scene = bpy.context.scene
-    if since < PAUSE_S:
-        return True
-    if scene is None or not hasattr(scene, "wanstage"):
+    if since < PAUSE_S or scene is None or not hasattr(scene, "wanstage"):
         return False
     this = key(scene)
     found = now.answers.get(this)
-    if found is not None and time.monotonic() - found[0] < FRESH_S:
-        return False
-    question = _question(scene)
+    fresh = found is not None and time.monotonic() - found[0] < FRESH_S
+    question = None if fresh else _question(scene)
     if question is None:
         return False
     now.at = time.monotonic()
     now.number, now.asked = state.now.client.estimate(question), this
     state.now.redraws = REDRAWS
     return True
+
+
+def is_pausing() -> bool:
+    """Whether it is too soon for the next question, which a setting may have changed meanwhile."""
+    return _can_ask() and time.monotonic() - now.at < PAUSE_S
 
 
 def _can_ask() -> bool:

@@ -275,11 +275,10 @@ class JobSpec(Struct, frozen=True):
 
     @property
     def made(self) -> int:
-        """How many numbered results come back: the frames of the part that is made again, else all; of the task pose
-        one a frame, and the pose file behind them."""
-        if self.task == "pose":
-            return self.frames + 1
-        return self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+        """How many numbered results come back: the frames of the part that is made again, else all; for the task pose
+        the pose file behind them too."""
+        frames = self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+        return frames + (self.task == "pose")
 
 
 POSE_COLUMNS = 391

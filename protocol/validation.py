@@ -51,9 +51,9 @@ def validate(spec: JobSpec) -> None:
     _check_assets(spec)
     _check_images(spec)
     _check_sound(spec)
-    _check_pose(spec)
     if spec.redo:
         _check_redo(spec, spec.redo)
+    _check_pose(spec)
     if spec.pack:
         _check_pack(spec, spec.pack)
     elif spec.task in {"animate", "replace"}:

@@ -155,27 +155,6 @@ class TalkSettings:
 
 
 @dataclass(frozen=True)
-class PoseRequest:
-    """What the task pose looks at: ``footage`` is a film or a folder of pictures, ``name`` for sentences. The rest as
-    in ``wan_models.pose.build.PoseOptions``; ``smooth`` Hz, 0 = none.
-    """
-
-    footage: Path
-    name: str = "the film"
-    person: str = "all"
-    people: int = 2
-    height: float | None = None
-    camera: CameraTrack | None = None
-    field_of_view: float = 50.0
-    hands: bool = True
-    face: bool = True
-    smooth: float = 6.0
-    gap_s: float = 0.5
-    hold_feet: bool = True
-    joint_limits: bool = True
-
-
-@dataclass(frozen=True)
 class Redo:
     """A part of a clip made again: its frames ``first`` to ``last`` (from 0, both included), see ``wan_models.redo``.
 
@@ -196,6 +175,27 @@ class Redo:
     def count(self) -> int:
         """Frames of the part."""
         return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class PoseRequest:
+    """What the task pose looks at: ``footage`` is a film or a folder of pictures, ``name`` for sentences. The rest as
+    in ``wan_models.pose.build.PoseOptions``; ``smooth`` Hz, 0 = none.
+    """
+
+    footage: Path
+    name: str = "the film"
+    person: str = "all"
+    people: int = 2
+    height: float | None = None
+    camera: CameraTrack | None = None
+    field_of_view: float = 50.0
+    hands: bool = True
+    face: bool = True
+    smooth: float = 6.0
+    gap_s: float = 0.5
+    hold_feet: bool = True
+    joint_limits: bool = True
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ def user_cache_path(name: str) -> Path:
 
 def folders(explicit: Path | None = None) -> tuple[Path, ...]:
     """Where model files may lie, first wins: a given folder, WANSTAGE_MEDIAPIPE_MODELS, the user's cache."""
+    from platformdirs import user_cache_path  # the server looks here too, and starts without it
+
     named = os.environ.get(ENVIRONMENT)
     cache = user_cache_path("wanstage") / "mediapipe"
     return tuple(folder for folder in (explicit, Path(named) if named else None, cache) if folder is not None)

@@ -232,7 +232,7 @@ def test_what_a_newer_client_sends_without_sound_is_what_an_older_backend_took()
     new = msgspec.to_builtins(spec_of(b"picture"))
     assert (new.pop("sound"), new.pop("talk")) == (None, {"start_from_reference": False, "follow_pose": False})
     assert new.pop("release") is False
-    assert new.pop("pose") is None
     assert new.pop("redo") is None
+    assert new.pop("pose") is None
     golden = Path(__file__).parents[2] / "golden" / "submit_job.max.1.1.bin"
     assert set(new) == set(msgspec.msgpack.decode(golden.read_bytes())["spec"])
