@@ -113,7 +113,7 @@ def build(clip: Clip, tracks: Sequence[Track], options: PoseOptions) -> PoseFile
     sights = [_sight(track, clip, camera, options, warnings) for track in tracks]
     solved = [_solve(sight, clip, options, warnings) for sight in sights]
     if camera.guessed:
-        camera, solved = _level(sights, solved, camera, clip.fps)
+        camera, solved = _level(sights, solved, camera, clip.fps, options)
     people = [
         _finish(sight, body, clip, camera, options=options, warnings=warnings)
         for sight, body in zip(sights, solved, strict=True)
@@ -264,12 +264,17 @@ def _tell(sight: _Sight, body: Solved, warnings: list[str]) -> None:
 
 
 def _level(
-    sights: Sequence[_Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float
+    sights: Sequence[_Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float, options: PoseOptions
 ) -> tuple[CameraPath, list[Solved]]:
     """Turn and lift the guessed world so that feet stand level and the first person's at z = 0."""
     groups = [_standing(body, sight, fps)[1] for body, sight in zip(bodies, sights, strict=True)]
     turn = place.level(groups)
-    floors = [float(np.median(group @ turn.T[:, 2])) for group in groups]
+    bodies = [replace(body, turns=turn @ body.turns, root=body.root @ turn.T) for body in bodies]
+    eye = camera.world_from_camera[0, :3, 3] @ turn.T  # a guessed camera does not move
+    floors = [
+        _floor(body, turns.unit(body.root - eye), fps, options, float(start))
+        for body, sight, start in zip(bodies, sights, (np.median(each @ turn[2]) for each in groups), strict=True)
+    ]
     lift = np.array([0.0, 0.0, -floors[0]])
     for sight, floor in zip(sights, floors, strict=True):
         sight.floor = floor - floors[0]
@@ -278,7 +283,7 @@ def _level(
     world[:, :3, 3] = world[:, :3, 3] @ turn.T + lift
     for sight in sights:
         sight.turned = {side: hand @ turn.T for side, hand in sight.turned.items()}
-    moved = [replace(body, turns=turn @ body.turns, root=body.root @ turn.T + lift) for body in bodies]
+    moved = [replace(body, root=body.root + lift) for body in bodies]
     return CameraPath(world, camera.intrinsics, camera.kind, camera.guessed), moved
 
 
@@ -287,8 +292,8 @@ def _finish(
 ) -> Person:
     contact = np.zeros((len(body.root), 4), bool)
     if options.hold_feet:
-        floor = sight.floor if options.camera is None else _own_floor(body, sight, clip.fps)
-        view = turns.unit(body.root - camera.world_from_camera[sight.first : sight.last + 1, :3, 3])
+        view = _view(body, camera, sight)
+        floor = sight.floor if options.camera is None else _own_floor(body, sight, view, clip.fps, options)
         ground = Ground(floor, body.lengths.height, clip.fps, view if options.smoothing else None)
         contact = find_contacts(feet(body), ground, options.contacts)
         contact &= (sight.known | sight.filled)[:, None]
@@ -301,10 +306,26 @@ def _finish(
     return _person(sight, body, contact, clip)
 
 
-def _own_floor(body: Solved, sight: _Sight, fps: float) -> float:
+def _view(body: Solved, camera: CameraPath, sight: _Sight) -> F64:
+    """(n,3) from the camera to the person."""
+    return turns.unit(body.root - camera.world_from_camera[sight.first : sight.last + 1, :3, 3])
+
+
+def _floor(body: Solved, view: F64, fps: float, options: PoseOptions, start: float) -> float:
+    """The height of the points that stand, which the lower foot's, ``start``, is a little under."""
+    points, floor = feet(body), start
+    for _ in range(2):
+        contact = find_contacts(points, Ground(floor, body.lengths.height, fps, view), options.contacts)
+        if contact.any():
+            floor = float(np.median(points[..., 2][contact]))
+    return floor
+
+
+def _own_floor(body: Solved, sight: _Sight, view: F64, fps: float, options: PoseOptions) -> float:
     """The height on which the person stands; z = 0 where that is nearly it."""
     _, standing = _standing(body, sight, fps)
-    height = float(np.median(standing[:, 2])) if len(standing) else 0.0
+    start = float(np.median(standing[:, 2])) if len(standing) else 0.0
+    height = _floor(body, view, fps, options, start)
     return 0.0 if abs(height) < 0.15 else height
 
 

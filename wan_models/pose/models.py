@@ -13,6 +13,13 @@ NAMES = {POSE_MODEL: "pose", HAND_MODEL: "hand", FACE_MODEL: "face"}
 """What the store calls them."""
 
 
+def user_cache_path(name: str) -> Path:
+    """Where this system keeps a program's caches."""
+    import platformdirs  # the server starts without it
+
+    return platformdirs.user_cache_path(name)
+
+
 def folders(explicit: Path | None = None) -> tuple[Path, ...]:
     """Where model files may lie, first wins: a given folder, WANSTAGE_MEDIAPIPE_MODELS, the user's cache."""
     from platformdirs import user_cache_path  # the server looks here too, and starts without it

@@ -125,7 +125,7 @@ def test_somebody_upside_down_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("upside down" in sentence for sentence in record([frame([40.0])] * 10).warnings)
 
 
-def test_ten_thousand_frames_take_little_memory() -> None:
+def test_memory_grows_by_people_and_not_by_frames() -> None:
     recording = Recording(FakeEstimator(EstimatorOptions()), 24.0, PoseOptions(estimator="fake"), {"name": "a"})
     tracemalloc.start()
     for found in recording.watch(many(600)):
