@@ -16,10 +16,15 @@ from .capture.bonemap import NEEDED
 from .capture.reference import read_joints
 from .findings import Finding, Fix
 from .problems import UserProblem
-from .words import tr
+from .words import noted, tr
 
 MOST_NAMED = 3
 MOST_PARTS = 2
+PARTS = {
+    "upper arms": noted("upper arms"), "forearms": noted("forearms"), "thighs": noted("thighs"),
+    "shins": noted("shins"), "torso": noted("torso"), "shoulders": noted("shoulders"), "head": noted("head"),
+    "legs": noted("legs"), "arms": noted("arms"),
+}  # fmt: skip
 
 
 def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -42,6 +47,12 @@ def _bones(item: bpy.types.Object) -> Iterator[Finding]:
         fixes = (Fix(tr("Find It"), item.name),) if bonemap_store.keeper(item)[0] is not None else ()
         yield Finding("bones", "error", text, fixes)
         return
+    if found.absent():
+        text = tr(
+            "{name} has no bones that are recognised as a person's: choose its bones in Bone Map, or keep it as it is",
+            name=item.name,
+        )
+        yield Finding("no_bones", "error", text, (Fix(tr("Keep {name}", name=item.name), item.name),))
     guessed = [joint for joint in NEEDED if found.how(joint) == "geometry"]
     if guessed and not found.absent():
         text = tr("The bones of {name} were found by the rig's shape: look through its Bone Map", name=item.name)
@@ -66,6 +77,16 @@ def fix_bones(scene: bpy.types.Scene, how: str) -> str:
             count = bonemap_store.reset(item, stale)
             return tr("{count} bones of {rig} are found by themselves again", count=count, rig=item.name)
     raise UserProblem(tr("Every bone that was set by hand is there"))
+
+
+def fix_no_bones(scene: bpy.types.Scene, how: str) -> str:
+    """Keep as they are who have no bones of a person: a part of the scene."""
+    wanted = [item for item in shots.characters(scene) if how in {"", item.name} and bonemap_store.read(item).absent()]
+    for item in wanted:
+        item.wanstage.role = "KEEP"
+    if not wanted:
+        raise UserProblem(tr("Every character has the bones of a person"))
+    return tr("Kept as they are: {names}", names=", ".join(item.name for item in wanted))
 
 
 # ---- proportions ---------------------------------------------------------------------------------------------
@@ -115,14 +136,14 @@ def _compared(name: str, found: proportions.Compared) -> Iterator[Finding]:
         )
         yield Finding("unknown_build", "info", text)
     elif found.unknown:
-        parts = ", ".join(tr(part) for part in found.unknown)
+        parts = ", ".join(tr(PARTS[part]) for part in found.unknown)
         text = tr("Not seen stretched in the reference, so not compared with {name}: {parts}", name=name, parts=parts)
         yield Finding("unknown_build", "info", text)
 
 
 def difference_text(each: proportions.Difference) -> str:
     """Such as "legs are 18 % longer"."""
-    part, percent, one = tr(each.part), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
+    part, percent, one = tr(PARTS[each.part]), round(abs(each.ratio - 1.0) * 100), each.part in proportions.SINGLE
     if each.part == "shoulders":
         return (
             tr("shoulders are {percent} % wider", percent=percent)

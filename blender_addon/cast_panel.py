@@ -5,6 +5,7 @@ Drawing looks at properties and at what is known already: no file, no search.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import bpy
@@ -12,12 +13,19 @@ import bpy
 from . import bonemap_store, cast, cast_properties, faces, framing, preflight, shots, talking
 from .capture.bonemap import BoneMap
 from .panels import _Panel, chars_a_line, sentence
-from .words import tr
+from .words import noted, tr
 
 HOW_ICONS = {"name": "CHECKMARK", "alternative": "CHECKMARK", "geometry": "QUESTION", "yours": "USER", "none": "BLANK1"}
 MOST_ROWS, ROWS = 5, 7
 WIDE_CHARS = 36
 PREVIEW_SCALE = 7.0
+KINDS = {
+    "hips": noted("Hips"), "chest": noted("Chest"), "neck": noted("Neck"), "head": noted("Head"),
+    "clavicle": noted("Clavicle"), "upper_arm": noted("Upper Arm"), "forearm": noted("Forearm"), "hand": noted("Hand"),
+    "thigh": noted("Thigh"), "shin": noted("Shin"), "foot": noted("Foot"), "toe": noted("Toe"), "eye": noted("Eye"),
+    "thumb": noted("Thumb"), "index": noted("Index"), "middle": noted("Middle"), "ring": noted("Ring"),
+    "pinky": noted("Pinky"),
+}  # fmt: skip
 
 
 class WANSTAGE_UL_cast(bpy.types.UIList):
@@ -38,16 +46,14 @@ class WANSTAGE_UL_cast(bpy.types.UIList):
 
     def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
         """The armatures alone, by name."""
-        items = getattr(data, name)
-        order = sorted(range(len(items)), key=lambda row: items[row].name)
-        wanted = self.filter_name.lower()
-        shown = [
-            self.bitflag_filter_item if item.type == "ARMATURE" and wanted in item.name.lower() else 0 for item in items
-        ]
-        places = [0] * len(order)
-        for place, row in enumerate(order):
+        items, rows, wanted = getattr(data, name), cast.known_rows(data), self.filter_name.lower()
+        shown, places = [0] * len(items), [-1] * len(items)
+        for place, row in enumerate(rows):
             places[row] = place
-        return shown, places
+            if wanted in items[row].name.lower():
+                shown[row] = self.bitflag_filter_item
+        rest = itertools.count(len(rows))
+        return shown, [next(rest) if place < 0 else place for place in places]
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -58,12 +64,11 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
-        count = sum(item.type == "ARMATURE" for item in scene.objects)
         item = cast.selected(scene)
         if item is None:
             sentence(layout, tr("The scene has no armature"), "INFO")
             return
-        rows = min(max(count, 2), MOST_ROWS)
+        rows = min(max(len(cast.known_rows(scene)), 2), MOST_ROWS)
         layout.template_list(
             "WANSTAGE_UL_cast", "", scene, "objects", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
         )
@@ -162,7 +167,7 @@ def joint_title(joint: str) -> str:
     """ "upper_arm.L" as "L Upper Arm", "index.2.R" as "R Index 2": the side is seen in a narrow sidebar, too."""
     kind, *rest = joint.split(".")
     side = [rest.pop()] if rest else []
-    return " ".join((*side, tr(kind.replace("_", " ").title()), *rest))
+    return " ".join((*side, tr(KINDS[kind]), *rest))
 
 
 def short(bone: str) -> str:

@@ -113,7 +113,7 @@ def _keep(scene: bpy.types.Scene, found: list[Finding], motions: object) -> tupl
     return tuple(found)
 
 
-_NO_POSES = frozenset({"no_camera", "empty_range", "too_long"})
+_NO_POSES = frozenset({"no_camera", "empty_range", "too_long", "no_bones"})
 
 
 # ---- settings ----------------------------------------------------------------------------------------------

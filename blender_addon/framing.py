@@ -187,14 +187,17 @@ def read_picture(path: Path) -> Any:
 
 
 def _write(scene: bpy.types.Scene, path: Path, found: Framed) -> Path:
-    """The framed picture and its joints, named by what they are made of."""
+    """The framed picture and its joints, named by what they are made of, and made once."""
     size, place = shots.size(scene.wanstage), found.place
-    data = png_bytes(frames.frame(found.picture, place, size))
-    name = hashlib.blake2b(data, digest_size=12).hexdigest()
-    target = preferences.settings().cache / "references" / f"framed-{name}.png"
+    joints = read_joints(path)
+    digest = hashlib.blake2b(repr((found.picture.shape, place, size, joints)).encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(found.picture).data)
+    target = preferences.settings().cache / "references" / f"framed-{digest.hexdigest()}.png"
     try:
+        if target.is_file():
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        joints = read_joints(path)
+        data = png_bytes(frames.frame(found.picture, place, size))
         if joints is not None:
             Path(f"{target}{JOINTS_SUFFIX}").write_text(json.dumps(_moved(joints, place, size)), encoding="utf-8")
         scratch = target.with_suffix(".part")

@@ -127,6 +127,31 @@ def test_one_person_a_model(stage: Any, refused: Any) -> None:
     assert cast.too_many(stage) == "", "the draft takes several"
 
 
+def test_bones_that_are_not_there(stage: Any) -> None:
+    from blender_addon import bonemap_store, cast_findings, findings
+
+    def seen() -> dict[str, Any]:
+        return {each.id: each for each in findings.of_settings(stage)}
+
+    item = bpy.data.objects["Walker"]
+    bonemap_store.set_one(item, "head", "mixamorig:Neck")
+    assert not {"bones", "no_bones", "guessed"} & set(seen())
+    item.data.bones["mixamorig:Neck"].name = "Hals"
+    assert seen()["bones"].text == "Walker: head is set to the bone mixamorig:Neck, which the rig does not have"
+    assert bpy.ops.wanstage.fix(finding="bones", how="Walker") == {"FINISHED"}
+    assert "bones" not in seen()
+    order = list(people.rest_bones())
+    people.make_armature("Numbers", lambda joint: f"bone{order.index(joint)}")
+    assert seen()["guessed"].text == "The bones of Numbers were found by the rig's shape: look through its Bone Map"
+    data = bpy.data.armatures.new("Snake")
+    snake = bpy.data.objects.new("Snake", data)
+    stage.collection.objects.link(snake)
+    assert seen()["no_bones"].text.startswith("Snake has no bones that are recognised as a person's")
+    assert bpy.ops.wanstage.fix(finding="no_bones", how="Snake") == {"FINISHED"}
+    assert (snake.wanstage.role, "no_bones" in seen()) == ("KEEP", False)
+    assert cast_findings.difference_text(cast_findings.proportions.Difference("legs", 1.184)) == "legs are 18 % longer"
+
+
 # ---- framing ---------------------------------------------------------------------------------------------------
 
 

@@ -14,7 +14,21 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 ROOT = Path(__file__).resolve().parents[3]
 FIELD = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME = {"FK", "IK", "LoRA", "LoRAs", "Python", "PyTorch", "PyTorch {version}, {cards}", "Wan", "{done} MB"}
+SAME = {
+    "FK",
+    "IK",
+    "Daz Genesis 8",
+    "Daz Genesis 9",
+    "Character Creator",
+    "VRM (VRoid)",
+    "LoRA",
+    "LoRAs",
+    "Python",
+    "PyTorch",
+    "PyTorch {version}, {cards}",
+    "Wan",
+    "{done} MB",
+}
 
 
 @pytest.fixture
