@@ -19,6 +19,7 @@ from bpy.props import (
 )
 
 from . import bonemap_store, compat
+from .words import CONTEXT
 
 OVERRIDES = {"LIBRARY_OVERRIDABLE"}
 ROLES = [
@@ -70,6 +71,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     role: EnumProperty(
         name="Role",
+        translation_context=CONTEXT,
         items=ROLES,
         get=_get_role,
         set=_set_role,
@@ -107,6 +109,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     face: EnumProperty(
         name="Face",
+        translation_context=CONTEXT,
         items=[
             ("rig", "Rig", "The rig's own face, as the camera sees it, drives the expression"),
             ("film", "Video", "A film of a face, from the shot's first frame on, drives the expression"),

@@ -6,6 +6,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
 from . import compare
+from .words import CONTEXT
 
 VERDICTS = [
     ("none", "Undecided", "Neither accepted nor rejected"),
@@ -31,6 +32,7 @@ class WANSTAGE_PG_compare(bpy.types.PropertyGroup):
     second: StringProperty(name="B", description="The take that it is compared with")
     mode: EnumProperty(
         name="Compare",
+        translation_context=CONTEXT,
         items=[
             ("wipe", "Wipe", "A on the left of the line, B on the right"),
             ("difference", "Difference", "Black where both are alike"),

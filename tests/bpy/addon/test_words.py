@@ -86,6 +86,16 @@ def test_blender_is_given_every_language_under_both_names(addon: Any) -> None:
         assert given["zh_CN"][context, "Generate"] == "生成"
 
 
+def test_names_are_looked_up_in_our_own_context(addon: Any) -> None:
+    """Blender's own Face is one of a mesh, its Look is a film's, and its Driven a driver."""
+    from blender_addon import cast_properties, words
+
+    assert bpy.types.WANSTAGE_PT_look.bl_translation_context == words.CONTEXT
+    assert cast_properties.WANSTAGE_PG_character.bl_rna.properties["face"].translation_context == words.CONTEXT
+    assert cast_properties.WANSTAGE_PG_character.bl_rna.properties["role"].translation_context == words.CONTEXT
+    assert bpy.ops.wanstage.redo_take.get_rna_type().translation_context == words.CONTEXT
+
+
 def test_values_are_put_in_after_the_look_up() -> None:
     from blender_addon.words import noted, tr
 
