@@ -19,7 +19,6 @@ from bpy.props import (
 )
 
 from . import bonemap_store, compat
-from .words import CONTEXT
 
 OVERRIDES = {"LIBRARY_OVERRIDABLE"}
 ROLES = [
@@ -71,7 +70,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     role: EnumProperty(
         name="Role",
-        translation_context=CONTEXT,
+        **compat.OWN_WORDS,
         items=ROLES,
         get=_get_role,
         set=_set_role,
@@ -109,7 +108,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     face: EnumProperty(
         name="Face",
-        translation_context=CONTEXT,
+        **compat.OWN_WORDS,
         items=[
             ("rig", "Rig", "The rig's own face, as the camera sees it, drives the expression"),
             ("film", "Video", "A film of a face, from the shot's first frame on, drives the expression"),

@@ -14,7 +14,6 @@ from bpy.props import (
 )
 
 from . import cast, cast_properties, catalog, choices, compat, placing, redo_properties, take_properties, talking
-from .words import CONTEXT
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -85,7 +84,7 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     )
     outside: EnumProperty(
         name="Outside",
-        translation_context=CONTEXT,
+        **compat.OWN_WORDS,
         items=[
             ("HOLD", "Hold", "The first frame is held before the take, the last one after it"),
             ("HIDE", "Hide", "The plane is seen during the take only"),
