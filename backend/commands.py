@@ -19,6 +19,7 @@ from protocol.events import (
     FrameArrived,
     JobChanged,
     JobsListed,
+    PoseArrived,
     Refused,
     RequestDone,
     RequestFailed,
@@ -250,6 +251,9 @@ def _follow(client: Client, job_id: str, take: TakeFolder | None, report: Report
             report.say(f"{event.reason}; trying again, the job goes on")
         elif isinstance(event, FrameArrived) and take:
             report.frame(event, take.write(event))
+            client.consumed(event)
+        elif isinstance(event, PoseArrived) and take:
+            take.write_pose(event)
             client.consumed(event)
         elif isinstance(event, JobChanged) and event.update.job_id == job_id:
             update = event.update

@@ -110,6 +110,7 @@ class Handlers:
         job = self._scheduler.taken(message.job_id, peer.user)
         if job is None:
             self._check(message.spec)
+            self._check_footage(message.spec, peer.user)
             job = self._scheduler.submit(message.job_id, peer.user, message.spec)
         return self.update(job, message.request)
 
@@ -135,6 +136,21 @@ class Handlers:
             problem = f"{len(absent)} assets of the job are not here ({absent[0].id[:12]} is one): upload them first"
             raise AssetError(problem)
         check_images(self._assets, spec)
+
+    def _check_footage(self, spec: JobSpec, owner: str) -> None:
+        """A job whose frames are looked at is of the same key and has them. Raises UnknownJob, InvalidJob."""
+        if spec.pose is None or not spec.pose.of_job:
+            return
+        other = self._scheduler.find(spec.pose.of_job, owner)
+        if other.spec.task == "pose" or other.spec.output.encoding != "png":
+            problem = f"job {other.job_id[:12]} has no pictures to look at: choose one whose frames are PNG"
+            raise InvalidJob(problem)
+        if not other.ended or other.frames_done < spec.frames:
+            problem = (
+                f"job {other.job_id[:12]} is {other.state} and has {other.frames_done} frames, {spec.frames} are to be "
+                "looked at: wait for its end, or ask for fewer"
+            )
+            raise InvalidJob(problem)
 
     def _attach(self, peer: Peer, message: messages.Attach, _: Sequence[Buffer]) -> messages.Message:
         job = self._scheduler.find(message.job_id, peer.user)

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from protocol import limits
 from protocol.errors import InvalidJob, QuotaExceeded, UnknownJob
@@ -17,7 +17,7 @@ from protocol.specs import JobSpec
 from wan_models.registry import EngineRow
 
 from . import worker_messages as wm
-from .frames import DiskFull, FrameStore
+from .frames import DiskFull, FrameStore, stored_as
 from .history import Measured
 from .jobs import Job
 from .models import passes
@@ -29,6 +29,13 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 DEFAULT_GRACE_S = 5.0
 _KILLED = -9  # by signal 9, which on Linux is what happens to the largest process when memory runs out
+
+
+Lane = Literal["plain", "card", "aside"]
+
+
+def _lane_of(slot: Slot) -> Lane:
+    return "aside" if slot.aside else "card" if slot.on_card else "plain"
 
 
 class Listener(Protocol):
@@ -125,7 +132,8 @@ class Scheduler:
 
     def slots_for(self, engine: str) -> tuple[Slot, ...]:
         """The workers that an engine's jobs may go to."""
-        return tuple(slot for slot in self._supervisor.slots if slot.on_card == self._lane(engine))
+        lane = self._lane(engine)
+        return tuple(slot for slot in self._supervisor.slots if _lane_of(slot) == lane)
 
     def runs(self) -> Sequence[Measured]:
         """Jobs that ran here, oldest first."""
@@ -187,6 +195,8 @@ class Scheduler:
         for job_id in list(self._queue):
             job = self._jobs[job_id]
             slots = self.slots_for(job.spec.engine)
+            for slot in slots:
+                slot.wanted = True
             idle = [slot for slot in slots if slot.state == "idle"]
             if idle:
                 self._queue.remove(job_id)
@@ -197,13 +207,17 @@ class Scheduler:
                 problem = "no worker process can be started: 'wanstage doctor' and the worker's log say why"
                 self._fail(job, problem, "job_failed")
 
-    def _lane(self, engine: str) -> bool:
-        """Whether an engine's jobs are for the workers with a graphics card: engines that use one go there, the others
-        only where there is no other worker, so that none of them waits behind a long job."""
-        row = self._engines.get(engine)
-        if row is not None and row.on_card:
-            return any(slot.on_card for slot in self._supervisor.slots)
-        return all(slot.on_card for slot in self._supervisor.slots)
+    def _lane(self, engine: str) -> Lane:
+        """Which workers an engine's jobs are for. Engines that use a graphics card go to those that have one, those
+        that are kept aside to theirs; the others to a card only where there is no other worker, so that none waits
+        behind a long job.
+        """
+        row, lanes = self._engines.get(engine), {_lane_of(slot) for slot in self._supervisor.slots}
+        if row is not None and row.on_card and "card" in lanes:
+            return "card"
+        if row is not None and row.aside and "aside" in lanes:
+            return "aside"
+        return "plain" if "plain" in lanes else "card"
 
     def shelve(self) -> None:
         """The server stops: what runs goes back to the queue, and the attempt does not count."""
@@ -262,7 +276,9 @@ class Scheduler:
         self._save(job)
         slot.state, slot.job_id, slot.kill_at, slot.model = "busy", job.job_id, None, job.spec.model
         log.info("job %s: attempt %d begins at frame %d on %s", job.job_id, job.attempt, job.frames_done, slot.name)
-        slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done))
+        pose = job.spec.pose
+        footage = str(self._frames.pictures(pose.of_job)) if pose and pose.of_job else ""
+        slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done, footage))
 
     def _started(self, job: Job) -> None:
         if job.state == "loading":
@@ -277,7 +293,7 @@ class Scheduler:
         if job.state not in {"running", "cancelling"} or message.index != job.frames_done:
             return
         try:
-            self._frames.write(job.job_id, message.index, job.spec.output.encoding, pixels, message.note)
+            self._frames.write(job.job_id, message.index, stored_as(job.spec), pixels, message.note)
         except OSError as error:
             problem = f"frame {message.index} could not be stored: {error.strerror or error}"
             self._give_up(job, slot, problem, "job_failed")

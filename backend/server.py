@@ -21,7 +21,7 @@ from wan_models.registry import engine_infos
 
 from . import worker_messages as wm
 from .estimates import Estimates
-from .frames import FrameStore
+from .frames import FrameStore, stored_as
 from .handlers import Handlers, error_reply, paired, welcome
 from .jobs import Job
 from .lifetime import ConnectionFile, Keys, Listening, Lock, reachable
@@ -103,12 +103,13 @@ class Server:
         fleet = Fleet(
             data / "assets",
             data / "logs",
-            tuple(row.name for row in self._engines if not row.missing and not row.on_card),
+            tuple(row.name for row in self._engines if not (row.missing or row.on_card or row.aside)),
             threads_each(len(settings.workers)),
             tuple(row.name for row in self._engines if not row.missing and row.on_card),
             settings.models,
         )
-        self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet)
+        aside = tuple(row.name for row in self._engines if row.aside and not row.missing)
+        self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet, aside=bool(aside))
         self._scheduler = Scheduler(
             self._store,
             self._frames,
@@ -332,7 +333,7 @@ class Server:
             self.send(identity, parts)
 
     def _read_frame(self, job: Job, index: int) -> bytes:
-        return self._frames.read(job.job_id, index, job.spec.output.encoding)
+        return self._frames.read(job.job_id, index, stored_as(job.spec))
 
     # ---- from the scheduler -------------------------------------------------------------------------
 

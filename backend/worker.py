@@ -22,7 +22,7 @@ import zmq
 from protocol.assets import AssetFolder
 from protocol.errors import JobFailed, WanstageError
 from wan_models.engine import Engine, Reports, RequestRefused, out_of_memory
-from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
+from wan_models.events import Event, FramesDecoded, PoseFound, Preview, StageStarted, StepDone, Warned, WeightsRead
 from wan_models.registry import open_engine, preload
 
 from . import worker_messages as wm
@@ -132,7 +132,7 @@ class Worker:
     def _generate(self, run: wm.RunJob) -> None:
         stop = partial(self._asked_to_stop, run.job_id)
         engine = self._engine(run.spec.engine)
-        request = to_request(self._assets, run.spec)
+        request = to_request(self._assets, run.spec, run.footage)
         engine.check(request)
         if stop():
             raise Stopped
@@ -171,6 +171,8 @@ class Worker:
                 self._outbox.put(wm.PreviewMade(run.job_id, event.index, width, height), pixels.tobytes, stop)
             case FramesDecoded():
                 return self._frames(run, event, made, stop)
+            case PoseFound():
+                return self._pose(run, event, made, stop)
         return made
 
     def _frames(self, run: wm.RunJob, event: FramesDecoded, made: int, stop: Callable[[], bool]) -> int:
@@ -188,6 +190,17 @@ class Worker:
                 message = wm.FrameMade(run.job_id, index, notes.get(index, ""))
                 self._outbox.put(message, partial(encode_frame, frame.copy(), spec), stop)
         return made + len(event.frames)
+
+    def _pose(self, run: wm.RunJob, event: PoseFound, made: int, stop: Callable[[], bool]) -> int:
+        if event.index != made or event.file != (made == run.spec.frames) or made >= run.spec.made:
+            problem = (
+                f"the engine {run.spec.engine} gave people of frame {event.index}, {made} is due: report this as a bug"
+            )
+            raise EngineMisbehaved(problem)
+        if made >= run.first_frame:
+            data = event.data
+            self._outbox.put(wm.FrameMade(run.job_id, made), lambda: data, stop)
+        return made + 1
 
 
 class Readings:

@@ -159,7 +159,11 @@ def known(item: bpy.types.Object) -> BoneMap | None:
 
 def look() -> None:
     """Read the maps that drawing asked for, and the rows of the table."""
+    from . import cast  # which needs shots, and those this
+
     fill_rows()
+    for window in bpy.context.window_manager.windows:
+        cast.fill_rows(window.scene)
     for item in bpy.data.objects if _wanted else ():
         if item.name_full in _wanted and item.type == "ARMATURE":
             read(item)

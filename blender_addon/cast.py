@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import bpy
@@ -9,56 +11,89 @@ import bpy
 from . import catalog, shots, state
 from .words import tr
 
+THROTTLE_S = 0.5
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The armatures of a scene by their full names, with name and library, and what they were looked for from."""
+
+    lengths: tuple[int, int]
+    revision: int
+    at: float
+    names: dict[str, tuple[str, str | None]]
+
+
+_known: dict[str, _Known] = {}
+
+
+def names(scene: bpy.types.Scene) -> dict[str, tuple[str, str | None]]:
+    """Full name -> name and library of every armature of the scene, by name.
+
+    For drawing: a scene may have thousands of objects, so they are looked through again when something changed only,
+    and after edits not more often than twice a second.
+    """
+    lengths, revision = (len(bpy.data.objects), len(bpy.data.armatures)), state.now.revision
+    found, now = _known.get(scene.name_full), time.monotonic()
+    fresh = found is not None and found.lengths == lengths and not bpy.app.background
+    if found is None or not fresh or (found.revision != revision and now - found.at > THROTTLE_S):
+        items = sorted((item for item in scene.objects if item.type == "ARMATURE"), key=lambda item: item.name)
+        listed = {item.name_full: (item.name, item.library.filepath if item.library else None) for item in items}
+        found = _known[scene.name_full] = _Known(lengths, revision, now, listed)
+    return found.names
+
+
+def forget() -> None:
+    """As after a file load."""
+    _known.clear()
+
 
 def armatures(scene: bpy.types.Scene) -> list[bpy.types.Object]:
-    """Every armature of the scene, by name."""
-    return sorted((item for item in scene.objects if item.type == "ARMATURE"), key=lambda item: item.name)
+    """Every armature of the scene, by name; cheap, for drawing."""
+    found = (bpy.data.objects.get(key) for key in names(scene).values())
+    return [item for item in found if item is not None and item.type == "ARMATURE"]
 
 
-def known_rows(scene: bpy.types.Scene) -> list[int]:
-    """For drawing: the armatures' rows among the scene's objects, by name; looked for again when something changed,
-    since a scene may have thousands of objects."""
-    items = scene.objects
-    key = (scene.name_full, len(items), state.now.revision)
-    kept = _rows.get("last")
-    if kept is None or kept[0] != key or not all(_is(items, row, name) for row, name in kept[1]):
-        found = [(row, item.name) for row, item in enumerate(items) if item.type == "ARMATURE"]
-        kept = _rows["last"] = (key, sorted(found, key=lambda each: each[1]))
-    return [row for row, _ in kept[1]]
-
-
-_rows: dict[str, tuple[object, list[tuple[int, str]]]] = {}
-
-
-def _is(items: Any, row: int, name: str) -> bool:
-    item = items[row]
-    return bool(item.name == name and item.type == "ARMATURE")
-
-
-def known_armatures(scene: bpy.types.Scene) -> list[bpy.types.Object]:
-    """For drawing: ``armatures``."""
-    return [scene.objects[row] for row in known_rows(scene)]
+def find(scene: bpy.types.Scene, full_name: str) -> bpy.types.Object | None:
+    """One of them by its full name; None."""
+    key = names(scene).get(full_name)
+    item = bpy.data.objects.get(key) if key is not None else None
+    return item if item is not None and item.type == "ARMATURE" else None
 
 
 def selected(scene: bpy.types.Scene) -> bpy.types.Object | None:
     """The armature whose settings the panel shows: the one that was clicked in the list, else the first; None."""
     chosen = scene.wanstage.cast
-    if chosen is not None and chosen.type == "ARMATURE" and scene.objects.get(chosen.name) == chosen:
+    if chosen is not None and chosen.type == "ARMATURE" and chosen.name_full in names(scene):
         return chosen
-    return next(iter(known_armatures(scene)), None)
+    return next(iter(armatures(scene)), None)
 
 
 def get_index(shot: Any) -> int:
-    """The row of the selected armature among the scene's objects; -1 = none."""
+    """The row of the selected armature in the list; -1 = none."""
     chosen = selected(shot.id_data)
-    return shot.id_data.objects.find(chosen.name) if chosen is not None else -1
+    return list(names(shot.id_data)).index(chosen.name_full) if chosen is not None else -1
 
 
 def set_index(shot: Any, index: int) -> None:
     """Select the armature of a row."""
-    items = shot.id_data.objects
-    if 0 <= index < len(items) and items[index].type == "ARMATURE":
+    items = armatures(shot.id_data)
+    if 0 <= index < len(items):
         shot.cast = items[index]
+
+
+def rows_match(scene: bpy.types.Scene) -> bool:
+    """Whether the list has the rows that it should have; drawing may not write them."""
+    return [row.name for row in bpy.context.window_manager.wanstage_cast] == list(names(scene))
+
+
+def fill_rows(scene: bpy.types.Scene) -> None:
+    """The list's rows: the full names of the armatures."""
+    if not rows_match(scene):
+        rows = bpy.context.window_manager.wanstage_cast
+        rows.clear()
+        for name in names(scene):
+            rows.add().name = name
 
 
 def drives_one(shot: Any) -> bool:
@@ -68,7 +103,7 @@ def drives_one(shot: Any) -> bool:
 
 def with_people(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """The driven characters that have a reference picture; cheap, for drawing too."""
-    return [item for item in known_armatures(scene) if shots.is_character(item) and shots.has_reference(item)]
+    return [item for item in armatures(scene) if shots.is_character(item) and shots.has_reference(item)]
 
 
 def too_many(scene: bpy.types.Scene) -> str:

@@ -5,7 +5,6 @@ Drawing looks at properties and at what is known already: no file, no search.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import bpy
@@ -34,26 +33,19 @@ class WANSTAGE_UL_cast(bpy.types.UIList):
     use_filter_show = False
 
     def draw_item(
-        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
+        self, context: Any, layout: Any, _data: Any, row: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
+        item = cast.find(context.scene, row.name)
+        if item is None:  # gone since the rows were written
+            layout.label(text=row.name, icon="BLANK1")
+            return
         role = cast_properties.role_of(item)
-        row = layout.row(align=True)
+        line = layout.row(align=True)
         wide = chars_a_line() >= WIDE_CHARS
-        names = row.split(factor=0.6, align=True) if wide else row
+        names = line.split(factor=0.6, align=True) if wide else line
         names.active = role != "OUT" and not item.hide_render
         names.label(text=item.name, icon="IMAGE_DATA" if shots.has_reference(item) else "OUTLINER_OB_ARMATURE")
         names.prop(item.wanstage, "role", text="", icon_only=not wide, emboss=False)
-
-    def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
-        """The armatures alone, by name."""
-        items, rows, wanted = getattr(data, name), cast.known_rows(data), self.filter_name.lower()
-        shown, places = [0] * len(items), [-1] * len(items)
-        for place, row in enumerate(rows):
-            places[row] = place
-            if wanted in items[row].name.lower():
-                shown[row] = self.bitflag_filter_item
-        rest = itertools.count(len(rows))
-        return shown, [next(rest) if place < 0 else place for place in places]
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -68,9 +60,11 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
         if item is None:
             sentence(layout, tr("The scene has no armature"), "INFO")
             return
-        rows = min(max(len(cast.known_rows(scene)), 2), MOST_ROWS)
+        if not cast.rows_match(scene):
+            bonemap_store.want_rows()
+        rows, manager = min(max(len(cast.names(scene)), 2), MOST_ROWS), context.window_manager
         layout.template_list(
-            "WANSTAGE_UL_cast", "", scene, "objects", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
+            "WANSTAGE_UL_cast", "", manager, "wanstage_cast", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
         )
         problem = cast.too_many(scene)
         if problem:

@@ -22,6 +22,7 @@ PAUSE_S = 0.5  # between questions
 FRESH_S = 60.0  # memory is taken and freed by others too
 ANSWER_S = 30.0
 KEPT = 16
+REDRAWS = 2  # the second lays out what became shorter in the first
 GB = 1e9
 
 Key = tuple[Any, ...]
@@ -100,17 +101,19 @@ def watch() -> bool:
     if now.asked is not None and since < ANSWER_S:
         return True
     scene = bpy.context.scene
-    if since < PAUSE_S or scene is None or not hasattr(scene, "wanstage"):
+    if since < PAUSE_S:
+        return True
+    if scene is None or not hasattr(scene, "wanstage"):
         return False
     this = key(scene)
     found = now.answers.get(this)
-    if found is not None and time.monotonic() - found[0] < FRESH_S:
-        return False
-    question = _question(scene)
+    fresh = found is not None and time.monotonic() - found[0] < FRESH_S
+    question = None if fresh else _question(scene)
     if question is None:
         return False
     now.at = time.monotonic()
     now.number, now.asked = state.now.client.estimate(question), this
+    state.now.redraws = REDRAWS
     return True
 
 
@@ -176,16 +179,15 @@ def failed(sentence: str) -> None:
 
 
 def lines(scene: bpy.types.Scene) -> list[tuple[str, str]]:
-    """What is shown above Generate: sentences, each with an icon."""
+    """What is shown above Generate: sentences, each with an icon. Always one while a backend that makes estimates is
+    connected, so that the button stays where it is when an answer comes.
+    """
     told = of(scene)
     if told is None:
         return [(tr("Estimating"), "TIME")] if is_asked(scene) else []
     if told.too_large:
-        return [(tr("Too large for the backend's memory: see Will This Shot Work?"), "ERROR")]
-    found = []
-    said = summary(told)
-    if said:
-        found.append((said, "TIME"))
+        return [(tr("Too large for the memory there"), "ERROR")]
+    found = [(summary(told) or tr("Time not known yet"), "TIME")]
     if told.jobs_ahead:
         found.append((tr("{count} jobs come first", count=told.jobs_ahead), "SORTTIME"))
     return found
@@ -226,17 +228,15 @@ def remedies(told: Any, size: tuple[int, int], frames: int) -> list[tuple[str, s
     for each in told.smaller:
         other = (each.width, each.height) != size
         shorter = each.frames != frames
+        sized = {"width": each.width, "height": each.height, "frames": each.frames}
         if each.plan != "auto":
-            found.append((tr("Use the Plan {plan}", plan=each.plan), f"plan:{each.plan}"))
+            found.append((tr("Plan {plan}", plan=each.plan), f"plan:{each.plan}"))
         elif other and shorter:
-            label = tr(
-                "Use {width} x {height}, {frames} Frames", width=each.width, height=each.height, frames=each.frames
-            )
+            label = tr("{width} x {height}, {frames} Frames", **sized)
             found.append((label, f"both:{each.width}x{each.height}:{each.frames}"))
         elif other:
-            found.append(
-                (tr("Use {width} x {height}", width=each.width, height=each.height), f"size:{each.width}x{each.height}")
-            )
+            label = tr("{width} x {height}", width=each.width, height=each.height)
+            found.append((label, f"size:{each.width}x{each.height}"))
         elif shorter:
-            found.append((tr("Use {frames} Frames", frames=each.frames), f"frames:{each.frames}"))
+            found.append((tr("{frames} Frames", frames=each.frames), f"frames:{each.frames}"))
     return found

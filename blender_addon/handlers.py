@@ -14,6 +14,7 @@ from bpy.app.handlers import persistent
 
 from . import (
     bonemap_store,
+    cast,
     choices,
     compat,
     export,
@@ -52,6 +53,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.packs.clear()
     findings.forget()
     bonemap_store.forget()
+    cast.forget()
     framing.forget()
     now.runs.clear()
     now.paused.clear()

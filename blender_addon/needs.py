@@ -36,8 +36,7 @@ def of_shot(scene: bpy.types.Scene) -> Iterator[Finding]:
 def _too_large(scene: bpy.types.Scene, told: Any) -> Finding:
     shot = scene.wanstage
     found = estimates.remedies(told, shots.size(shot), shots.frame_count(scene))
-    text = told.problem[:1].upper() + told.problem[1:]
-    return Finding("memory", "error", text, tuple(Fix(label, how) for label, how in found))
+    return Finding("memory", "error", told.problem, tuple(Fix(label, how) for label, how in found))
 
 
 def _memory(told: Any) -> Finding:

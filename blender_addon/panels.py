@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, estimates, preferences, preflight, progress, room, shots, state, talking
+from . import catalog, compat, estimates, preferences, preflight, progress, pump, room, shots, state, talking
 from .operators import presets
 from .words import CONTEXT, noted, tr
 
@@ -217,6 +217,8 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             layout.prop(shot, "quality")
         for text, symbol in estimates.lines(context.scene):
             sentence(layout, text, symbol)
+        if state.now.resting and estimates.is_asked(context.scene):
+            pump.start_timer()  # a setting has changed: its answer is waited for
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")

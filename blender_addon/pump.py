@@ -22,12 +22,13 @@ logger = logging.getLogger(__name__)
 BUDGET_S = 0.008
 REDRAWS = 2  # the second lays out what became shorter in the first
 PICTURE_S = 0.004  # of the budget, kept for a picture
-FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 1.0, 0.25
+FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 5.0, 0.25
 
 
 def tick(budget_s: float = BUDGET_S) -> float | None:
     """One turn of at most about ``budget_s``; returns the seconds until the next, None when there is nothing to do."""
     now = state.now
+    now.resting = False
     if now.paused:
         return PAUSED_S
     began = time.perf_counter()
@@ -47,7 +48,9 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
         return WORKING_S if _elsewhere() else None
     if busy:
         return FLOWING_S
-    return WORKING_S if asked or now.active() or _elsewhere() or now.status in {"starting", "connecting"} else IDLE_S
+    awaited = asked or now.active() or _elsewhere() or now.status in {"starting", "connecting"}
+    now.resting = not awaited
+    return WORKING_S if awaited else IDLE_S
 
 
 def _elsewhere() -> bool:
@@ -128,7 +131,10 @@ def open_client(connection: Any) -> None:
 
 
 def start_timer() -> None:
-    """Have the window call ``tick``; harmless when it already does. Timers never fire in background mode."""
+    """Have the window call ``tick`` soon; harmless when it already does. Timers never fire in background mode."""
+    if state.now.resting:  # the next turn may be seconds away
+        state.now.resting = False
+        stop_timer()
     if not bpy.app.background and not bpy.app.timers.is_registered(tick):
         bpy.app.timers.register(tick, first_interval=FLOWING_S, persistent=True)
 

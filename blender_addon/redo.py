@@ -78,28 +78,31 @@ class Source:
 # ---- what keeps it from being done ------------------------------------------------------------------
 
 
-def problem(take: Any, model: str = "") -> str:
-    """Why no part of a take can be made again now; empty when one can. Cheap: nothing is read."""
+def problem(take: Any) -> str:
+    """Why no part of a take can be made again now, whatever makes it; empty when one can. Cheap: nothing is read."""
     if take.state not in takes.ENDED:
         return tr("{name} is still being made", name=take.name)
     if not take.frames_done or take.frames_done != take.frames:
         return tr("{name} has {done} of {count} frames: only whole takes can be made again in part",
                   name=take.name, done=take.frames_done, count=take.frames)  # fmt: skip
-    return tr("A capture is going on") if state.now.capture is not None else _backend_problem(take, model)
-
-
-def _backend_problem(take: Any, model: str) -> str:
-    engine, name, task = _maker(take, model)
-    found = next(iter(preflight.backend_problems(engine, task, name)), "")
-    if found:
-        return found
+    if state.now.capture is not None:
+        return tr("A capture is going on")
+    if state.now.client is None and state.now.launch is None:
+        return state.now.sentence or tr("No backend is connected: press Connect first")
     if state.now.welcome is not None and state.now.welcome.minor < SINCE:
         return tr("This backend is too old to make a part of a take: update it")
+    return ""
+
+
+def model_problem(take: Any, model: str = "") -> str:
+    """Why the take's model, or another one, cannot make a part of it; empty when it can."""
+    engine, name, task = _maker(take, model)
+    found = next(iter(preflight.backend_problems(engine, task, name)), "")
     info = generation.catalog.model_info(engine, name)
-    if info is not None and set(info.tasks) == {"t2v"}:
+    if not found and info is not None and set(info.tasks) == {"t2v"}:
         return tr("{model} makes clips of the prompt alone and cannot go on from a frame: choose another model",
                   model=info.title or info.name)  # fmt: skip
-    return ""
+    return found
 
 
 def _maker(take: Any, model: str) -> tuple[str, str, str]:
@@ -135,13 +138,12 @@ def title(parent: Any, wish: Wish, number: int) -> str:
 
 def remake(scene: bpy.types.Scene, wish: Wish) -> generation.Steps:
     """Check, capture if the scene has changed, submit. Returns the job id and the Source. Raises UserProblem."""
-    found = takes.find(wish.job_id)
-    if found is None:
+    there = takes.find(wish.job_id)
+    if there is None:
         raise UserProblem(tr("There is no such take in this file"))
-    parent = found[1]
-    generation.refuse(
-        [each for each in (problem(parent, wish.model), range_problem(parent, wish.first, wish.last)) if each]
-    )
+    parent = there[1]
+    found = (problem(parent), model_problem(parent, wish.model), range_problem(parent, wish.first, wish.last))
+    generation.refuse([each for each in found if each][:1])
     _check_files(parent)
     nbytes = (wish.last - wish.first + 1) * parent.width * parent.height * generation.PNG_BYTES_A_PIXEL
     takes.check_folder(scene, parent.task, int(nbytes))
@@ -361,10 +363,12 @@ def _show_kept(scene: bpy.types.Scene, job_id: str) -> None:
 
 
 def again(take: Any) -> Wish | None:
-    """The wish that a take was made by, to be made once more; None for takes of whole clips."""
+    """The wish that a take was made by, to be made once more; None for takes of whole clips. Raises UserProblem."""
     told = takes.meta(take).get("redo")
     if not told:
         return None
+    if takes.find(told["of"]) is None:
+        raise UserProblem(tr("The take that {name} is a part of was removed: make the whole shot anew", name=take.name))
     return Wish(told["of"], told["first"], told["last"], told.get("character", ""), told.get("overlap", 4),
                 int(takes.meta(take).get("seed", take.seed)), told.get("match_color", False),
                 told.get("model", ""))  # fmt: skip

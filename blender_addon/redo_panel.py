@@ -30,7 +30,7 @@ class WANSTAGE_PT_redo(_Panel, bpy.types.Panel):
         for edge in ("FIRST", "LAST"):
             row = column.row(align=True)
             row.prop(own, edge.lower())
-            row.operator("wanstage.redo_edge", text="", icon="PLAYHEAD" if _has("PLAYHEAD") else "TIME").edge = edge
+            row.operator("wanstage.redo_edge", text="", icon="TIME").edge = edge
         layout.label(text=scene_text(scene, take, own.first, own.last), icon="TIME")
         if own.what == "CHARACTER":
             layout.prop(own, "character")
@@ -42,14 +42,12 @@ class WANSTAGE_PT_redo(_Panel, bpy.types.Panel):
         _button(layout, scene, take, own)
 
 
-def _has(icon: str) -> bool:
-    """Whether this Blender has an icon."""
-    return icon in bpy.types.UILayout.bl_rna.functions["label"].parameters["icon"].enum_items
-
-
 def _button(layout: Any, scene: bpy.types.Scene, take: Any, own: Any) -> None:
     """What is wrong or worth knowing, then the button with all that is set."""
+    model = own.model if take.engine == "wan" and own.model != redo_properties.SAME else ""
     said = redo.range_problem(take, own.first, own.last)
+    if not said and not redo.problem(take):
+        said = redo.model_problem(take, model)
     if not said and own.what == "CHARACTER" and not shots.characters(scene):
         said = tr("The shot has no characters: make whole frames again")
     if said:
@@ -62,7 +60,7 @@ def _button(layout: Any, scene: bpy.types.Scene, take: Any, own: Any) -> None:
     button.job_id, button.first, button.last = take.job_id, own.first, own.last
     button.overlap, button.seed, button.match_color = own.overlap, own.seed, own.match_color
     button.character = own.character if own.what == "CHARACTER" and own.character != redo_properties.NOBODY else ""
-    button.model = own.model if take.engine == "wan" and own.model != redo_properties.SAME else ""
+    button.model = model
 
 
 def scene_text(scene: bpy.types.Scene, take: Any, first: int, last: int) -> str:

@@ -33,11 +33,12 @@ class WANSTAGE_PT_remote(bpy.types.Panel):
             layout.operator("wanstage.pair_cancel", icon="X")
         else:
             text = tr("Pair") if now.code else tr("Pair by the Clipboard")
-            layout.operator("wanstage.pair", text=text, icon="LINKED", translate=False)
+            column.operator("wanstage.pair", text=text, icon="LINKED", translate=False)
         if now.sentence:
             panels.sentence(layout, now.sentence, "ERROR" if now.failed else "CHECKMARK")
         elif not known:
             panels.sentence(layout, tr("Run 'wanstage pair' on the backend's machine: it prints a code"), "INFO")
+        layout.operator("wanstage.connect_remote", text="Connection File", icon="FILE_FOLDER")
 
 
 def _known(layout: Any, names: tuple[str, ...]) -> None:

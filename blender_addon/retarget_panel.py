@@ -36,7 +36,7 @@ class WANSTAGE_PT_retarget(_Panel, bpy.types.Panel):
         row.scale_y = 1.4
         row.enabled = bool(own.pose_file) and item is not None
         if preview.is_on():
-            row.operator("wanstage.stop_retarget_preview", icon="X")
+            row.operator("wanstage.stop_retarget_preview", text="Stop", icon="X")
         else:
             operators.fill(row.operator("wanstage.preview_retarget", icon="HIDE_OFF"), scene)
         operators.fill(row.operator("wanstage.retarget", icon="ACTION"), scene)
@@ -60,7 +60,9 @@ class WANSTAGE_PT_retarget_options(_Closed, bpy.types.Panel):
         layout.use_property_split, layout.use_property_decorate = True, False
         for name in ("place", "limbs", "height", "lock_feet", "fingers", "face"):
             layout.prop(own, name)
-        layout.operator("wanstage.record_pose", icon="EXPORT")
+        column = layout.column(align=True)
+        column.operator("wanstage.record_pose", icon="REC")
+        column.operator("wanstage.export_motion", icon="EXPORT")
 
 
 class WANSTAGE_PT_retarget_bones(_Closed, bpy.types.Panel):
@@ -100,24 +102,25 @@ def _report(context: bpy.types.Context) -> dict[str, Any] | None:
     return bake.read_report(data.action) if data is not None else None
 
 
+def summary(found: dict[str, Any]) -> list[str]:
+    """The numbers of a report in sentences."""
+    turned, before, after = found["direction"], found["slide_before"], found["slide_after"]
+    jitter, coverage = found["jitter"], found["coverage"]
+    return [
+        tr("{bones} bones in {frames} frames", bones=found["keyed_bones"], frames=found["keyed_frames"]),
+        tr("Bones point {mean}° off, {worst}° at worst", mean=f"{turned['mean_deg']:.2f}",
+           worst=f"{turned['worst_deg']:.2f}"),
+        tr("Feet slide {after} cm at most, {before} before", after=f"{after['worst_cm']:.1f}",
+           before=f"{before['worst_cm']:.1f}"),
+        tr("Jitter {after} m/s², {before} before", after=f"{jitter['after']:.1f}", before=f"{jitter['before']:.1f}"),
+        tr("{have} of {of} joints", have=coverage["joints"], of=coverage["of"]),
+    ]  # fmt: skip
+
+
 def draw_report(layout: Any, found: dict[str, Any]) -> None:
     """Numbers first, then the bones that are off, then sentences."""
-    column = layout.column(align=True)
-    before, after = found["slide_before"], found["slide_after"]
-    rows = (
-        (tr("Bones off by"), tr("{mean}° on average, {worst}° at worst", mean=f"{found['direction']['mean_deg']:.2f}",
-                                worst=f"{found['direction']['worst_deg']:.2f}")),
-        (tr("Feet slide"), tr("{after} cm at most, {before} cm before", after=f"{after['worst_cm']:.1f}",
-                              before=f"{before['worst_cm']:.1f}")),
-        (tr("Jitter"), tr("{after} m/s², {before} before", after=f"{found['jitter']['after']:.1f}",
-                          before=f"{found['jitter']['before']:.1f}")),
-        (tr("Joints"), tr("{have} of {of}", have=found["coverage"]["joints"], of=found["coverage"]["of"])),
-        (tr("Keys"), tr("{bones} bones, {frames} frames", bones=found["keyed_bones"], frames=found["keyed_frames"])),
-    )  # fmt: skip
-    for name, text in rows:
-        split = column.split(factor=0.34)
-        split.label(text=name)
-        split.label(text=text)
+    for text in summary(found):
+        sentence(layout, text, "DOT")
     worst = sorted(found["bones"].items(), key=lambda item: -item[1]["worst_deg"])[:WORST_ROWS]
     for bone, error in worst:
         if error["worst_deg"] >= 0.5:

@@ -16,9 +16,8 @@ PLACES = [
     ("WORLD", "In the Scene", "As in the file, in the scene's own coordinates"),
 ]
 LIMBS = [
-    ("FK", "FK", "Control rigs: the FK controls are keyed, and the switches are keyed to FK"),
-    ("IK", "IK", "Control rigs: hands, feet and poles are keyed, and the switches are keyed to IK"),
-    ("DEFORM", "Bones", "The deform bones themselves, as on a rig without controls"),
+    ("FK", "FK Controls", "Of a control rig the FK controls are keyed, and the switches are keyed to FK"),
+    ("DEFORM", "Deform Bones", "The deform bones themselves, as on a rig without controls"),
 ]
 
 

@@ -73,7 +73,6 @@ def _first(layout: Any, context: bpy.types.Context) -> None:
         row = layout.row(align=True)
         row.operator("wanstage.setup_repair", icon="TOOL_SETTINGS")
         row.operator("wanstage.setup_remove", text="Remove", icon="TRASH")
-    layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 def _plan(layout: Any, plan: dict[str, Any]) -> None:
@@ -151,7 +150,6 @@ class WANSTAGE_PT_local(_Panel, bpy.types.Panel):
             told = layout.operator("wanstage.setup", text="Add the Wan Models", icon="IMPORT")
             told.choice, told.ask = "wan", True
         layout.operator("wanstage.setup_copy_log", icon="COPYDOWN")
-        layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 register, unregister = bpy.utils.register_classes_factory((WANSTAGE_PT_setup, WANSTAGE_PT_local))

@@ -75,6 +75,7 @@ class State:
     runs: dict[str, Run] = field(default_factory=dict)
     backlog: deque[Any] = field(default_factory=deque)
     redraws: int = 0  # still to be made, see ``pump``
+    resting: bool = False  # nothing is awaited: the pump's next turn may be seconds away
     waiting: Any = None  # follow.Shown, a picture left for the next tick
     paused: set[str] = field(default_factory=set)
     capture: CaptureState | None = None

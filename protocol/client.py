@@ -27,7 +27,7 @@ from .assets import AssetSource
 from .codec import Buffer
 from .connection import Connection
 from .errors import ConnectionProblem, VersionMismatch
-from .events import ClientEvent, FrameArrived
+from .events import ClientEvent, FrameArrived, PoseArrived
 from .link import CLOSE_LINGER_MS, Link
 from .session import ClientState, Session
 from .specs import JobSpec
@@ -204,7 +204,7 @@ class Client:
         """Drop everything about a job on this side, without an answer."""
         self._session.forget(job_id)
 
-    def consumed(self, what: FrameArrived | int) -> None:
+    def consumed(self, what: FrameArrived | PoseArrived | int) -> None:
         """A frame (or so many bytes of frames) was written or shown: lets the backend send as much again."""
         self._session.consumed(what)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .errors import WanstageError
-from .messages import Estimate, FrameReady, JobUpdate, PreviewReady, Welcome
+from .messages import Estimate, FrameReady, JobUpdate, PoseReady, PreviewReady, Welcome
 from .specs import JobSpec
 
 RequestKind = Literal[
@@ -97,6 +97,19 @@ class PreviewArrived:
 
 
 @dataclass(frozen=True)
+class PoseArrived:
+    """What a job of the task pose found in one frame, or its pose file (``header.kind``); otherwise as FrameArrived:
+    call ``Client.consumed`` with it.
+    """
+
+    job_id: str
+    index: int
+    header: PoseReady
+    data: memoryview
+    connection: int = 0
+
+
+@dataclass(frozen=True)
 class JobsListed:
     """Answer to ``list_jobs``, newest first."""
 
@@ -145,6 +158,7 @@ ClientEvent: TypeAlias = (
     | JobChanged
     | FrameArrived
     | PreviewArrived
+    | PoseArrived
     | JobsListed
     | SpecArrived
     | Estimated

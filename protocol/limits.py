@@ -10,6 +10,7 @@ MAX_ASSET_BYTES = 4096 * MIB
 MAX_ARRAY_BYTES = 64 * MIB  # one array once unpacked: a map of MAX_SIDE x MAX_SIDE with 4 bytes a pixel
 MAX_IMAGE_BYTES = 128 * MIB  # one encoded picture
 MAX_SOUND_BYTES = 1024 * MIB  # one sound file: an hour of 24-bit stereo at 48 kHz
+MAX_VIDEO_BYTES = 2048 * MIB  # one film
 MAX_ASSETS_PER_QUERY = 8192
 MAX_ASSETS_PER_JOB = 65536
 MAX_CHARACTERS = 16

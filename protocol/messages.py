@@ -269,7 +269,7 @@ class JobUpdate(Message, tag="job_update", frozen=True):
 
     job_id: JobId
     state: JobState
-    frames: Count  # frames the job will have
+    frames: Count  # numbered results the job will have: its frames, and for the task pose one more, the file
     label: Text = ""
     task: Name = "t2v"
     engine: Name = "draft"
@@ -316,6 +316,19 @@ class PreviewReady(Message, tag="preview_ready", frozen=True):
     dtype: Literal["u1"] = "u1"
     channels: Literal[3] = 3
     color: Literal["srgb"] = "srgb"
+    reply_to: Count = 0
+
+
+class PoseReady(Message, tag="pose_ready", frozen=True):
+    """One part: what a job of the task pose has found. Numbered, never dropped, resumed as frames are; spends credit.
+
+    ``kind`` people: those of frame ``index``, f4 (P, POSE_COLUMNS), perhaps none. file: behind the last frame, the
+    whole pose file.
+    """
+
+    job_id: JobId
+    index: Count
+    kind: Literal["people", "file"]
     reply_to: Count = 0
 
 
@@ -440,6 +453,7 @@ ServerMessage = (
     | JobUpdate
     | FrameReady
     | PreviewReady
+    | PoseReady
     | Jobs
     | JobSpecReply
     | Paired

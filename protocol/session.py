@@ -28,6 +28,7 @@ from .events import (
     FrameArrived,
     JobChanged,
     JobsListed,
+    PoseArrived,
     PreviewArrived,
     Refused,
     RequestDone,
@@ -36,7 +37,7 @@ from .events import (
     SpecArrived,
     UploadProgress,
 )
-from .specs import JobSpec
+from .specs import POSE_COLUMNS, JobSpec
 from .uploads import Uploads
 from .validation import validate
 
@@ -239,9 +240,9 @@ class Session:
         if self._follows.pop(job_id, None) and self.state == "connected":
             self._post(m.Detach(job_id=job_id))
 
-    def consumed(self, what: FrameArrived | int) -> None:
+    def consumed(self, what: FrameArrived | PoseArrived | int) -> None:
         """A frame (or so many bytes) was written or shown: the backend may send as much again."""
-        if isinstance(what, FrameArrived):
+        if isinstance(what, FrameArrived | PoseArrived):
             if what.connection != self._connection:
                 return  # its credit ended with its connection
             what = what.data.nbytes
@@ -351,7 +352,7 @@ class Session:
             follow.end = update.frames if update.state == "finished" else update.progress.frames_done
         self._end_follow(update.job_id, follow)
 
-    def _on_frame(self, header: m.FrameReady, buffers: Sequence[Buffer]) -> None:
+    def _on_frame(self, header: m.FrameReady | m.PoseReady, buffers: Sequence[Buffer]) -> None:
         data = _one_part(header, buffers)
         self._outstanding += data.nbytes
         follow = self._follows.get(header.job_id)
@@ -363,10 +364,10 @@ class Session:
         else:
             follow.next_frame += 1
             follow.gaps = 0
-            self._events.append(FrameArrived(header.job_id, header.index, header, data, self._connection))
+            self._events.append(_arrived(header, data, self._connection))
             self._end_follow(header.job_id, follow)
 
-    def _on_gap(self, header: m.FrameReady, follow: _Follow) -> None:
+    def _on_gap(self, header: m.FrameReady | m.PoseReady, follow: _Follow) -> None:
         problem = f"frame {header.index} came where {follow.next_frame} was due"
         log.warning("job %s: %s; attaching again", header.job_id, problem)
         follow.gaps += 1
@@ -420,6 +421,7 @@ class Session:
         m.ChunkStored: _on_stored,
         m.JobUpdate: _on_job,
         m.FrameReady: _on_frame,
+        m.PoseReady: _on_frame,
         m.PreviewReady: _on_preview,
         m.Jobs: _on_jobs,
         m.JobSpecReply: _on_spec,
@@ -474,11 +476,22 @@ def _same_upload(last: ClientEvent, event: UploadProgress) -> bool:
     return isinstance(last, UploadProgress) and last.job_id == event.job_id
 
 
-def _one_part(header: m.FrameReady | m.PreviewReady, buffers: Sequence[Buffer]) -> memoryview:
+def _arrived(header: m.FrameReady | m.PoseReady, data: memoryview, connection: int) -> FrameArrived | PoseArrived:
+    if isinstance(header, m.PoseReady):
+        return PoseArrived(header.job_id, header.index, header, data, connection)
+    return FrameArrived(header.job_id, header.index, header, data, connection)
+
+
+def _one_part(header: m.FrameReady | m.PreviewReady | m.PoseReady, buffers: Sequence[Buffer]) -> memoryview:
     if len(buffers) != 1:
         problem = f"{type(header).__name__} comes with one buffer, {len(buffers)} came"
         raise ProtocolError(problem)
     data = memoryview(buffers[0])
+    if isinstance(header, m.PoseReady):
+        if header.kind == "people" and data.nbytes % (4 * POSE_COLUMNS):
+            problem = f"people of {4 * POSE_COLUMNS} bytes each are due, {data.nbytes} bytes came"
+            raise ProtocolError(problem)
+        return data
     expected = header.width * header.height * header.channels
     if (isinstance(header, m.PreviewReady) or header.encoding == "raw") and data.nbytes != expected:
         shape = f"{header.width}x{header.height}x{header.channels}"

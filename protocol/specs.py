@@ -27,7 +27,7 @@ Dim = Annotated[int, Meta(ge=1, le=1 << 20)]
 DType = Literal["u1", "u2", "f2", "f4", "f8", "i4"]
 Codec = Literal["raw", "zlib", "delta"]
 PlanName = Literal["auto", "resident", "resident-fp8", "swap", "swap-fp8", "stream", "stream-fp8"]
-Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
+Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v", "pose"]
 
 
 class AssetRef(Struct, frozen=True):
@@ -114,6 +114,36 @@ class SoundRef(Struct, frozen=True):
     asset: AssetRef
     name: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
     start: Annotated[float, Meta(ge=0.0, le=86400.0)] = 0.0
+
+
+class VideoRef(Struct, frozen=True):
+    """A film of any format that the backend reads, as its bytes."""
+
+    asset: AssetRef
+    name: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
+
+
+class Pose(Struct, frozen=True):
+    """Whose motion to find, and how (the task pose). Exactly one of ``video`` and ``of_job`` is given: a film, or the
+    frames that a job of the same key has made already.
+
+    ``person``: all, largest, longest, a number, or X,Y or X,Y@FRAME in pixels. ``height`` metres, None = by the feet.
+    ``camera``: of the frames, when it is known. ``smooth``: Hz, 0 = as it was seen. ``gap_s``: gaps that are bridged.
+    """
+
+    video: VideoRef | None = None
+    of_job: Annotated[str, Meta(pattern="^([0-9a-f]{32})?$")] = ""
+    person: Name = "all"
+    people: Annotated[int, Meta(ge=1, le=10)] = 2
+    height: Annotated[float, Meta(ge=0.3, le=3.0)] | None = None
+    camera: Camera | None = None
+    field_of_view: Annotated[float, Meta(ge=1.0, le=170.0)] = 50.0  # degrees, where no camera is known
+    hands: bool = True
+    face: bool = True
+    smooth: Annotated[float, Meta(ge=0.0, le=60.0)] = 6.0
+    gap_s: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.5
+    hold_feet: bool = True
+    joint_limits: bool = True
 
 
 class DrivePack(Struct, frozen=True):
@@ -231,6 +261,7 @@ class JobSpec(Struct, frozen=True):
     last_image: ImageRef | None = None
     pack: DrivePack | None = None
     sound: SoundRef | None = None  # what drives s2v
+    pose: Pose | None = None  # what the task pose looks at
     sampler: Sampler = field(default_factory=Sampler)
     loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
     animate: Animate = field(default_factory=Animate)
@@ -244,5 +275,12 @@ class JobSpec(Struct, frozen=True):
 
     @property
     def made(self) -> int:
-        """How many frames come back: those of the part that is made again, else all."""
-        return self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+        """How many numbered results come back: the frames of the part that is made again, else all; for the task pose
+        the pose file behind them too."""
+        frames = self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+        return frames + (self.task == "pose")
+
+
+POSE_COLUMNS = 391
+"""Numbers that a person has in one frame of a job of the task pose (SPEC.md, "pose_ready"): the id, 33 landmarks with
+4 each, 33 points in metres with 4 each, and the left and the right hand's 21 points with 3 each."""

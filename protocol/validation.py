@@ -53,6 +53,7 @@ def validate(spec: JobSpec) -> None:
     _check_sound(spec)
     if spec.redo:
         _check_redo(spec, spec.redo)
+    _check_pose(spec)
     if spec.pack:
         _check_pack(spec, spec.pack)
     elif spec.task in {"animate", "replace"}:
@@ -163,6 +164,23 @@ def _check_sound(spec: JobSpec) -> None:
             "the job's talk.follow_pose needs a character in a drive pack (pack.characters): capture the scene, or "
             "leave it out"
         )
+
+
+def _check_pose(spec: JobSpec) -> None:
+    pose = spec.pose
+    if spec.task != "pose":
+        if pose is not None:
+            _refuse(f"the job has a pose, which the task {spec.task} does not look at: leave pose out, or ask for pose")
+        return
+    if pose is None or (pose.video is None) == (not pose.of_job):
+        _refuse("the task pose needs what to look at: give either pose.video or pose.of_job")
+        return
+    if pose.video is not None and not 0 < pose.video.asset.nbytes <= limits.MAX_VIDEO_BYTES:
+        nbytes = pose.video.asset.nbytes
+        _refuse(f"the job's film has {nbytes} bytes, 1 to {limits.MAX_VIDEO_BYTES} are allowed: send a shorter part")
+    if pose.camera is not None:
+        _check_array(pose.camera.world_from_camera, "pose.camera.world_from_camera", "f8", (spec.frames, 4, 4))
+        _check_array(pose.camera.intrinsics, "pose.camera.intrinsics", "f8", (spec.frames, 4))
 
 
 def _images(spec: JobSpec) -> Iterator[tuple[str, ImageRef]]:

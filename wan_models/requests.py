@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
+Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v", "pose"]
 
 # Column meanings of a pose track, and the values of its state column.
 X, Y, SCORE, DEPTH, STATE = range(5)
@@ -178,6 +178,27 @@ class Redo:
 
 
 @dataclass(frozen=True)
+class PoseRequest:
+    """What the task pose looks at: ``footage`` is a film or a folder of pictures, ``name`` for sentences. The rest as
+    in ``wan_models.pose.build.PoseOptions``; ``smooth`` Hz, 0 = none.
+    """
+
+    footage: Path
+    name: str = "the film"
+    person: str = "all"
+    people: int = 2
+    height: float | None = None
+    camera: CameraTrack | None = None
+    field_of_view: float = 50.0
+    hands: bool = True
+    face: bool = True
+    smooth: float = 6.0
+    gap_s: float = 0.5
+    hold_feet: bool = True
+    joint_limits: bool = True
+
+
+@dataclass(frozen=True)
 class Request:
     """One job for an engine. With ``redo`` all else is about the whole clip, of which only a part is made.
 
@@ -198,6 +219,7 @@ class Request:
     last_image: NDArray[np.uint8] | None = None
     pack: DrivePack | None = None
     sound: Sound | None = None
+    pose: PoseRequest | None = None
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loras: tuple[Lora, ...] = ()
     animate: AnimateSettings = field(default_factory=AnimateSettings)

@@ -54,11 +54,7 @@ class WANSTAGE_OT_redo_part(Stepwise, bpy.types.Operator):
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """A whole take, and a backend that can make a part of it; says why not."""
-        said = selected_problem(context, frames=True)
-        if not said:
-            model = context.scene.wanstage.redo.model
-            other = "" if model in {"", redo_properties.SAME} else model
-            said = redo.problem(choices.selected(context.scene), other)
+        said = selected_problem(context, frames=True) or redo.problem(choices.selected(context.scene))
         if said:
             cls.poll_message_set(said)
         return not said

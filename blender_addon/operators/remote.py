@@ -113,6 +113,7 @@ class WANSTAGE_OT_use_backend(bpy.types.Operator):
         if setup_run.card.running is None:
             pump.stop_timer()
         state.disconnect()
+        remote.now.sentence = ""
         preferences.choose(self.name)
         return bpy.ops.wanstage.connect(wait=self.wait)
 

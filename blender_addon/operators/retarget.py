@@ -11,7 +11,7 @@ from bpy_extras.io_utils import ExportHelper
 
 from .. import retarget_properties
 from ..problems import UserProblem
-from ..retarget import bake, plan, preview, record
+from ..retarget import bake, export, plan, preview, record
 from ..words import tr
 
 
@@ -153,11 +153,43 @@ class WANSTAGE_OT_record_pose(ExportHelper, bpy.types.Operator):
         return {"FINISHED"}
 
 
+class WANSTAGE_OT_export_motion(ExportHelper, bpy.types.Operator):
+    """Write the rig and its motion for other programs; the ending of the file says how: .bvh, .fbx, .glb, .gltf"""
+
+    bl_idname = "wanstage.export_motion"
+    bl_label = "Export Motion"
+
+    filename_ext = ""
+    filter_glob: StringProperty(default="*.bvh;*.fbx;*.glb;*.gltf", options={"HIDDEN"})
+    armature: StringProperty(
+        name="Rig", options={"SKIP_SAVE"}, description="Name of the object; empty = the active one"
+    )
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> Any:
+        if not self.filepath:
+            self.filepath = "motion.fbx"
+        return super().invoke(context, event)
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        armature = bpy.data.objects.get(self.armature) if self.armature else target(context)
+        if armature is None or armature.type != "ARMATURE":
+            self.report({"ERROR"}, tr("Choose a character's armature."))
+            return {"CANCELLED"}
+        try:
+            kind = export.export(context.scene, armature, Path(bpy.path.abspath(self.filepath)))
+        except UserProblem as problem:
+            self.report({"ERROR"}, str(problem))
+            return {"CANCELLED"}
+        self.report({"INFO"}, tr("{name} is written as {kind}", name=armature.name, kind=kind))
+        return {"FINISHED"}
+
+
 _CLASSES = (
     WANSTAGE_OT_retarget,
     WANSTAGE_OT_preview_retarget,
     WANSTAGE_OT_stop_retarget_preview,
     WANSTAGE_OT_record_pose,
+    WANSTAGE_OT_export_motion,
 )
 _register, _unregister = bpy.utils.register_classes_factory(_CLASSES)
 

@@ -16,6 +16,7 @@ from .solve import Motion, positions
 from .turns import Array, frame, to_matrix, unit
 
 BLEND_S = 0.15  # seconds over which a foot leaves and reaches its place
+ON_GROUND = 0.1  # of the leg: a foot that comes down this near to the ground stands on it
 REACH = 0.9995  # of the straight leg
 STRAIGHT, BENT = 0.03, 0.15  # sine of the knee: below, its hinge decides the plane; above, the bend itself
 
@@ -135,7 +136,9 @@ def _goal(rig: Rig, foot: Foot, contact: Array, turns: Array, hips: Array, *, bl
     down = np.asarray(contact.any(1))
     floor = np.array([0.0, foot.ball[2] - foot.heel[2]]) + _ground(rig)
     heights = np.where(contact, floor - places[:, :, 2], 0.0).sum(1) / np.maximum(contact.sum(1), 1)
-    change = fill_between(np.concatenate([shift, _soft(heights, down)[:, None]], 1), down, blend)
+    leg = np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh])
+    heights = _soft(_on_steps(heights, down, ON_GROUND * leg), down)
+    change = fill_between(np.concatenate([shift, heights[:, None]], 1), down, blend)
     return np.asarray(positions(rig, turns, hips)[:, foot.ankle] + change)
 
 
@@ -147,6 +150,16 @@ def _ground(rig: Rig) -> float:
 def _mean_place(places: Array, contact: Array, t: int) -> Array:
     end = next((b for a, b in runs(contact) if a <= t < b), t + 1)
     return np.asarray(np.median(places[t:end, :2], axis=0))
+
+
+def _on_steps(heights: Array, where: Array, most: float) -> Array:
+    """Feet that come down far from the ground are on something else: they keep the height at which they do."""
+    found = heights.copy()
+    for a, b in runs(where):
+        middle = np.median(heights[a:b])
+        if abs(middle) > most:
+            found[a:b] -= middle
+    return found
 
 
 def _soft(values: Array, where: Array) -> Array:

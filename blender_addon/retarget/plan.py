@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import bpy
 import numpy as np
 
 from .. import bonemap_store
@@ -18,13 +17,14 @@ from .rig import Rig, read_rig
 from .solve import Motion, sample, solve, start_here
 from .turns import Array
 
+MOST_SLIDE_CM = 1.0  # of a foot that is held
 MAX_KEYS = 20_000  # frames of one bake
 
 
 @dataclass(frozen=True)
 class Options:
-    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK",
-    "IK" or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
+    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK"
+    or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
 
     person: int = 0
     first: int = 1
@@ -200,6 +200,7 @@ def _notes(armature: Any, rig: Rig, file: PoseFile, found: dict[str, Any]) -> tu
     driven = [node.control for node in rig.nodes if any(f'"{node.control}"' in path for path in paths)]
     if driven:
         notes.append(tr("Drivers move these bones, their channels are not keyed: {names}", names=", ".join(driven[:5])))
-    if armature.override_library is not None and bpy.data.filepath == "":
-        notes.append(tr("The animation of a library override is kept once the file is saved"))
+    after, before = found["slide_after"]["worst_cm"], found["slide_before"]["worst_cm"]
+    if after > max(MOST_SLIDE_CM, before):
+        notes.append(tr("A foot could not be held in place: it slides {after} cm", after=f"{after:.1f}"))
     return tuple(notes)

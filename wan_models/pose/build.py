@@ -55,8 +55,8 @@ class PoseOptions:
         if self.height is not None and not HEIGHTS[0] <= self.height <= HEIGHTS[1]:
             problem = f"a height of {self.height:g} m was given: {HEIGHTS[0]:g} to {HEIGHTS[1]:g} are possible"
             raise RequestRefused(problem)
-        if not 5 <= self.field_of_view <= 160:
-            problem = f"a field of view of {self.field_of_view:g} degrees was given: 5 to 160 are possible"
+        if not 1 <= self.field_of_view <= 170:
+            problem = f"a field of view of {self.field_of_view:g} degrees was given: 1 to 170 are possible"
             raise RequestRefused(problem)
         if not 1 <= self.people <= 10:
             problem = f"{self.people} people at once were asked for: 1 to 10 are possible"

@@ -13,7 +13,9 @@ _SMALL = (96, 54)
 _BINS = (8, 4, 4)
 _COLOURS = 0.2  # Bhattacharyya distance of the colour histograms, 0 = the same, 1 = nothing in common
 _EDGES = 0.4  # correlation of the edges of two pictures, 1 = the same: a light that goes on leaves them where they are
+_NOTHING = 0.1  # correlation below which two pictures have nothing in common, whatever their colours
 _SUDDEN = 0.35  # below the median of the frames before: in a fast pan edges never stay where they are
+_FLAT = 0.05
 _BEFORE = 12
 
 
@@ -29,6 +31,8 @@ class CutFinder:
         """True when this frame does not go on where the one before was."""
         small = np.asarray(cv2.resize(image, _SMALL, interpolation=cv2.INTER_AREA), np.uint8)
         edges, colours = _edges(small), _histogram(small)
+        if not edges.any():  # black, or a flash: what comes after is compared with what was before
+            return False
         before, before_colours = self._edges, self._colours
         self._edges, self._colours = edges, colours
         if before is None or before_colours is None:
@@ -36,7 +40,8 @@ class CutFinder:
         likeness = float((edges * before).mean())
         usual = float(np.median(self._likeness)) if self._likeness else 1.0
         distance = float(cv2.compareHist(before_colours, colours, cv2.HISTCMP_BHATTACHARYYA))
-        cut = likeness < min(_EDGES, usual - _SUDDEN) and distance > _COLOURS
+        other = distance > _COLOURS or likeness < _NOTHING
+        cut = likeness < min(_EDGES, usual - _SUDDEN) and other
         self._likeness.append(likeness)
         if cut:
             self._likeness.clear()
@@ -48,6 +53,8 @@ def _edges(small: Image) -> F32:
     grey = np.asarray(cv2.GaussianBlur(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), (5, 5), 0), np.float32)
     slope = np.sqrt(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)))
     slope -= slope.mean()
+    if slope.std() < _FLAT:
+        return np.zeros_like(slope)
     return np.asarray(slope / max(float(slope.std()), 1e-6), np.float32)
 
 

@@ -96,9 +96,8 @@ ESTIMATORS: dict[str, EstimatorRow] = {
 """The estimators by name; another one is another row (its class implements ``Estimator``)."""
 
 
-def open_estimator(name: str = "mediapipe", options: EstimatorOptions | None = None) -> Estimator:
-    """Open an estimator. Raises RequestRefused: unknown name, missing package or model (with the remedy)."""
-    options = options or EstimatorOptions()
+def check_estimator(name: str, options: EstimatorOptions) -> EstimatorRow:
+    """The row of an estimator that can be opened. Raises RequestRefused as ``open_estimator`` does."""
     row = ESTIMATORS.get(name)
     if row is None:
         problem = f"there is no pose estimator {name}: there are {', '.join(ESTIMATORS)}"
@@ -106,7 +105,13 @@ def open_estimator(name: str = "mediapipe", options: EstimatorOptions | None = N
     if (reason := row.check(options)) is not None:
         problem = f"poses cannot be found: {reason}"
         raise RequestRefused(problem)
-    module, _, attribute = row.path.partition(":")
+    return row
+
+
+def open_estimator(name: str = "mediapipe", options: EstimatorOptions | None = None) -> Estimator:
+    """Open an estimator. Raises RequestRefused: unknown name, missing package or model (with the remedy)."""
+    options = options or EstimatorOptions()
+    module, _, attribute = check_estimator(name, options).path.partition(":")
     make: Any = getattr(import_module(module), attribute)
     estimator: Estimator = make(options)
     return estimator

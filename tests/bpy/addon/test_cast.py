@@ -70,10 +70,14 @@ def test_the_list_shows_armatures_by_name(stage: Any) -> None:
     assert cast.armatures(stage) == [other, bpy.data.objects["Walker"]]
     assert cast.selected(stage) == other
     own = stage.wanstage
-    own.cast_index = stage.objects.find("Walker")
-    assert (cast.selected(stage).name, own.cast_index) == ("Walker", stage.objects.find("Walker"))
-    own.cast_index = stage.objects.find("Crate")
-    assert cast.selected(stage).name == "Walker", "no row of the list"
+    own.cast_index = 1
+    assert (cast.selected(stage).name, own.cast_index) == ("Walker", 1)
+    cast.fill_rows(stage)
+    assert [row.name for row in bpy.context.window_manager.wanstage_cast] == ["Anna", "Walker"]
+    assert cast.rows_match(stage)
+    other.name = "Zoe"
+    assert not cast.rows_match(stage)
+    assert (cast.selected(stage).name, own.cast_index) == ("Walker", 0)
     bpy.data.objects.remove(bpy.data.objects["Walker"])
     assert cast.selected(stage) == other
 

@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 import shutil
+import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
+import people  # noqa: E402
 
 TIMEOUT_S = 60.0
 
@@ -299,6 +304,53 @@ def test_a_changed_scene_is_captured_again_and_its_settings_come_back(draft: Any
     frames = [pixels(path).astype(float) for path in files(made)]
     jumps = [np.abs(b.mean((0, 1)) - a.mean((0, 1))).max() for a, b in itertools.pairwise(frames)]
     assert max(jumps[2], jumps[7]) <= max(jumps[3:7]) + 1.0, "no seam is a greater step than the part's own"
+
+
+@pytest.fixture
+def stage(addon: Any, backend: Any) -> Any:
+    """A person who walks before a wall, as a draft."""
+    people.make_stage(112, 64)
+    scene = bpy.context.scene
+    scene.render.fps, scene.frame_start, scene.frame_end = 16, 1, 9
+    own = scene.wanstage
+    own.size, own.width, own.height, own.engine, own.model, own.task = "CUSTOM", 112, 64, "draft", "draft", "i2v"
+    assert bpy.ops.wanstage.connect(connection_file=str(backend.file)) == {"FINISHED"}
+    return scene
+
+
+def masks(scene: Any) -> list[np.ndarray]:
+    """Those of the last drive pack: where the person is."""
+    from blender_addon import generation, state
+
+    found = []
+    for ref in state.now.packs[scene.name].pack.mask:
+        data = zlib.decompress(generation.assets().read(ref.asset.id))
+        found.append(np.frombuffer(data, np.uint8).reshape(ref.shape) == 1)
+    return found
+
+
+def test_one_character_goes_from_where_it_was_to_where_it_is(stage: Any) -> None:
+    """Every pixel that changes lies about where the person was or is."""
+    parent = generate(stage)
+    before, was = sums(parent), masks(stage)
+    rig = next(item for item in bpy.data.objects if item.type == "ARMATURE")
+    for frame, aside in ((2, 0.0), (4, 0.6), (6, 0.6), (8, 0.0)):
+        rig.delta_location.x = aside
+        rig.keyframe_insert("delta_location", index=0, frame=frame)
+    made = redo(first=3, last=7, overlap=0, character=rig.name)
+    take = take_of(made)
+    assert take.state == "finished", take.problem
+    assert take.name == f"Take 2 ({rig.name}, frames 3 to 7 of Take 1)"
+    assert alike(sums(made), before) == [1, 2, 8, 9]
+    for number in (4, 5, 6):
+        there = was[number - 1] | masks(stage)[number - 1]
+        changed = (pixels(files(made)[number - 1]) != pixels(files(parent)[number - 1])).any(axis=2)
+        rows, columns = np.nonzero(there)
+        near = np.zeros_like(there)
+        near[max(rows.min() - 10, 0) : rows.max() + 11, max(columns.min() - 10, 0) : columns.max() + 11] = True
+        assert changed.any()
+        assert not changed[~near].any()
+        assert changed[was[number - 1] & ~masks(stage)[number - 1]].mean() > 0.5, "he has gone from where he was"
 
 
 # ---- what is refused --------------------------------------------------------------------------------

@@ -88,26 +88,27 @@ def pixels(take: Any, number: int) -> np.ndarray:
 def test_animate_and_one_character(scene: Any) -> None:
     from blender_addon import state, takes
 
-    choose(scene, "animate", "wan2.2-animate-14b", 6)
+    choose(scene, "animate", "wan2.2-animate-14b", 4)
+    bpy.data.objects["Hero"].wanstage.face = "none"  # face clips take most of a capture's time
     assert bpy.ops.wanstage.generate() == {"FINISHED"}
     parent = made(scene).job_id
-    assert bpy.ops.wanstage.redo_part(first=3, last=4, overlap=1) == {"FINISHED"}
-    part = made(scene)
-    assert alike(part, takes.find(parent)[1]) == [1, 2, 5, 6]
+    assert bpy.ops.wanstage.redo_part(first=2, last=2, overlap=1) == {"FINISHED"}
+    part, last = made(scene), takes.find(parent)[1].frames
+    assert alike(part, takes.find(parent)[1]) == [1, *range(3, last + 1)]
     assert not state.now.packs["Scene"].pack.mask
-    assert bpy.ops.wanstage.redo_part(job_id=parent, first=3, last=5, overlap=0, character="Hero") == {"FINISHED"}
+    assert bpy.ops.wanstage.redo_part(job_id=parent, first=2, last=3, overlap=0, character="Hero") == {"FINISHED"}
     one = made(scene)
     parent = takes.find(parent)[1]
-    assert one.name == "Take 3 (Hero, frames 3 to 5 of Take 1)"
-    assert alike(one, parent) == [1, 2, 6]
+    assert one.name == "Take 3 (Hero, frames 2 to 3 of Take 1)"
+    assert alike(one, parent) == [1, *range(4, last + 1)]
     masks = state.now.packs["Scene"].pack.mask
-    assert len(masks) == 6, "masks were captured for it"
-    for number in (3, 4, 5):
+    assert len(masks) == last, "masks were captured for it"
+    for number in (2, 3):
         changed = (pixels(one, number) != pixels(parent, number)).any(axis=2)
         assert 0.01 < changed.mean() < 0.7, "he changes, the street does not"
 
 
-def test_a_clip_between_pictures_and_of_text(scene: Any) -> None:
+def test_a_clip_between_pictures(scene: Any) -> None:
     from blender_addon import takes
 
     choose(scene, "i2v", "wan2.2-i2v-a14b", 9)
@@ -115,15 +116,10 @@ def test_a_clip_between_pictures_and_of_text(scene: Any) -> None:
     parent = made(scene).job_id
     assert bpy.ops.wanstage.redo_part(first=4, last=7) == {"FINISHED"}
     assert alike(made(scene), takes.find(parent)[1]) == [1, 2, 3, 8, 9]
-    scene.wanstage.prompt = "a street"
-    choose(scene, "t2v", "wan2.2-ti2v-5b", 9)
-    assert bpy.ops.wanstage.generate() == {"FINISHED"}
-    parent = made(scene).job_id
-    assert bpy.ops.wanstage.redo_part(first=4, last=9) == {"FINISHED"}
-    assert alike(made(scene), takes.find(parent)[1]) == [1, 2, 3]
 
 
 def test_a_talking_shot(scene: Any, tmp_path: Path) -> None:
+    """A part of one: its own piece of the sound, the frames before as motion frames; the sound goes along."""
     from blender_addon import takes
 
     own = scene.wanstage

@@ -320,6 +320,32 @@ def test_linked_rigs(addon: Any, truth: Truth, tmp_path: Path, refused: Callable
     assert measure.worst_angle(measure.directions(found), measure.directions(truth.paths)) < 0.5
 
 
+def test_feet_on_a_platform_are_held_there(addon: Any, truth: Truth, tmp_path: Path) -> None:
+    with np.load(truth.path) as data:
+        arrays = {name: data[name] for name in data.files}
+    for name in ("p0/root", "p0/position"):
+        arrays[name] = arrays[name] + np.array([0.0, 0.0, 1.5], np.float32)
+    np.savez(tmp_path / "high.npz", **arrays)
+    rig = standins.build("unreal")
+    given = {"pose_file": str(tmp_path / "high.npz"), "armature": "Rig", "place": "FILE"}
+    assert bpy.ops.wanstage.retarget(**given) == {"FINISHED"}
+    report = json.loads(rig.animation_data.action["wanstage_retarget"])
+    assert report["slide_after"]["worst_cm"] <= 1.0
+    paths = measure.joint_paths(rig, range(20, 40))
+    assert paths["foot.L"][:, 2].min() > 1.2
+
+
+def test_in_the_scene_the_motion_is_where_the_camera_saw_it(addon: Any, truth: Truth, tmp_path: Path) -> None:
+    path = changed(truth.path, tmp_path / "world.npz", space="world")
+    rig = standins.build("unreal")
+    rig.location, rig.rotation_euler = (3.0, -2.0, 0.0), (0.0, 0.0, 1.2)
+    bpy.context.view_layer.update()
+    assert bpy.ops.wanstage.retarget(pose_file=path, armature="Rig", lock_feet=False) == {"FINISHED"}
+    found = measure.joint_paths(rig, FRAMES)
+    assert measure.worst_angle(measure.directions(found), measure.directions(truth.paths)) <= 0.5
+    assert np.abs(found["hips"][0, :2] - truth.paths["hips"][0, :2]).max() < 0.05
+
+
 def test_a_map_set_by_hand_is_used(addon: Any, truth: Truth) -> None:
     from blender_addon import bonemap_store
 

@@ -149,6 +149,21 @@ def test_switched_off_while_frames_stream(addon: Any, hold: Any, connected: Any,
     assert held.on_disk() == 9
 
 
+def test_the_timer_rests_when_nothing_is_awaited(hold: Any, connected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds between two turns, so that it costs nothing; whatever the user does wakes it."""
+    from blender_addon import pump, state
+
+    assert pump.pump(lambda: pump.tick() == pump.IDLE_S, 20.0)
+    assert state.now.resting
+    stopped: list[bool] = []
+    monkeypatch.setattr(pump, "stop_timer", lambda: stopped.append(True))
+    held = hold(connected, 3)
+    assert stopped == [True], "the turn that was seconds away is not waited for"
+    held.arrived()
+    assert not state.now.resting
+    held.finish()
+
+
 class Window:
     """What a modal operator asks of Blender's window."""
 
