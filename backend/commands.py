@@ -28,7 +28,7 @@ from protocol.events import (
 )
 from protocol.messages import TERMINAL, JobUpdate
 
-from .job_sound import sound_of
+from .job_sound import heard_from, sound_of
 from .jobfile import opened
 from .report import Reporter, make_reporter
 from .settings import default_connection, known_backends
@@ -221,9 +221,10 @@ def _fetched_sound(client: Client, take: TakeFolder, told: argparse.Namespace, r
         return None
     client.get_spec(take.job_id)
     events = (event for event in _events(client, told.timeout) if isinstance(event, SpecArrived))
-    spoken = next(events).spec.sound
+    spec = next(events).spec
+    spoken = spec.sound
     if told.sound:
-        start = spoken.start if spoken and told.sound_start is None else told.sound_start or 0.0
+        start = heard_from(spec) if spoken and told.sound_start is None else told.sound_start or 0.0
         return sound_of(told.sound, told.sound.name, start)
     if spoken and take.sound is None:
         report.say(f"the movie is silent: the sound {spoken.name} is not in {take.folder}, give it with --sound FILE")

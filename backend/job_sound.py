@@ -84,14 +84,22 @@ def frames_of(seconds: float, fps: float, row: ModelRow | None) -> int:
 
 
 def checked_sound(spec: JobSpec, path: Path) -> Sound | None:
-    """The job's sound, whose asset is at ``path``. Raises RequestRefused for one that cannot drive the job."""
+    """The job's sound, whose asset is at ``path``, from the job's first frame on. Raises RequestRefused for one that
+    cannot drive the job.
+    """
     from wan_models.sound import SHORTEST_S, check_sound
 
     if spec.sound is None:
         return None
     sound = sound_of(path, spec.sound.name, spec.sound.start)
     check_sound(sound, max(spec.frames / spec.fps, SHORTEST_S))  # a shot of one frame may be shorter
-    return sound
+    return sound_of(path, spec.sound.name, heard_from(spec))
+
+
+def heard_from(spec: JobSpec) -> float:
+    """Seconds into the job's sound at which its first frame is; of a part of a clip, the part's."""
+    start = spec.sound.start if spec.sound else 0.0
+    return start + (spec.redo.first / spec.fps if spec.redo else 0.0)
 
 
 def sound_of(path: Path, name: str, start: float) -> Sound:

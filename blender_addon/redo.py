@@ -268,7 +268,7 @@ def _part(scene: bpy.types.Scene, parent: Any, wish: Wish, source: Source) -> An
         wish.match_color,
     )  # fmt: skip
     changes: dict[str, Any] = {"engine": engine, "model": model, "task": task} if wish.model else {}
-    if character and engine == "wan" and spec.pack is not None:
+    if character and engine == "wan" and task == "animate" and spec.pack is not None:
         changes["pack"] = msgspec.structs.replace(spec.pack, plate=())  # the clip's own frames are the plate
     seed = choices.another_seed(scene, parent) if wish.seed is None else wish.seed
     return msgspec.structs.replace(

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from backend.job_sound import heard_from
+from protocol import specs
 from protocol.redo import needed
 from wan_models import redo
 from wan_models.engine import RequestRefused
@@ -231,3 +234,10 @@ def test_a_pack_cut_to_a_part_keeps_sample_and_frame_together() -> None:
     assert (cut.frames, len(cut.mask)) == (6, 6)
     assert (cut.mask[2] == box(6)).all()
     assert cut.characters[0].pose.body[0, 0, 0] == 4
+
+
+def test_a_part_s_movie_hears_its_own_piece_of_the_sound() -> None:
+    sound = specs.SoundRef(specs.AssetRef("0" * 64, 4), "line.wav", 1.5)
+    whole = specs.JobSpec("s2v", 64, 64, 20, 16.0, sound=sound)
+    assert heard_from(whole) == 1.5
+    assert heard_from(msgspec.structs.replace(whole, redo=specs.Redo(8, 11))) == 2.0
