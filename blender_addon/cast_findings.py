@@ -9,8 +9,9 @@ from typing import Any
 
 import bpy
 
-from . import bonemap_store, capture, cast, preferences, preflight, shots
+from . import bonemap_store, capture, cast, framing, preferences, preflight, shots
 from .capture import body as bodies
+from .capture import framing as frames
 from .capture import proportions
 from .capture.bonemap import NEEDED
 from .capture.reference import read_joints
@@ -98,7 +99,10 @@ def of_proportions(scene: bpy.types.Scene, taken: Any) -> Iterator[Finding]:
         return
     for character in taken.characters:
         item = scene.objects.get(character.params.armature)
-        if item is None or not shots.has_reference(item) or item.wanstage.joints == "find":
+        if item is None or not shots.has_reference(item):
+            continue
+        yield from _likeness(scene, item, character, taken)
+        if item.wanstage.joints == "find":
             continue
         try:
             path = shots.reference_path(item, preferences.settings().cache)
@@ -109,6 +113,33 @@ def of_proportions(scene: bpy.types.Scene, taken: Any) -> Iterator[Finding]:
         rig = _rig(character, taken)
         if joints is not None and rig is not None:
             yield from _compared(character.params.name, proportions.compare(rig, bodies.of_picture(joints["body"])))
+
+
+def _likeness(scene: bpy.types.Scene, item: bpy.types.Object, character: Any, taken: Any) -> Iterator[Finding]:
+    """Whether the framed person's face has room for likeness."""
+    first = bodies.of_rig(character.body[0], taken.intrinsics[0], orthographic=taken.orthographic)
+    stance = frames.standing(first) if first is not None else None
+    if stance is None or not framing.is_wanted(scene, item):
+        return
+    face = stance.height * framing.FACE_SHARE
+    if face < framing.FACE_PX:
+        text = tr(
+            "As large as {name} is in the first frame, the reference's face is {pixels} pixels high; likeness needs "
+            "{least}",
+            name=item.name,
+            pixels=round(face),
+            least=round(framing.FACE_PX),
+        )
+        yield Finding("likeness", "warning", text, (Fix(tr("Send It As It Is"), item.name),))
+
+
+def fix_likeness(scene: bpy.types.Scene, how: str) -> str:
+    """Send the reference as it is."""
+    item = next((each for each in cast.with_people(scene) if how in {"", each.name}), None)
+    if item is None:
+        raise UserProblem(tr("No character has a reference picture: choose one under Characters"))
+    item.wanstage.framing = "none"
+    return tr("The reference of {name} is sent as it is", name=item.name)
 
 
 def _rig(character: Any, taken: Any) -> bodies.Body | None:

@@ -48,7 +48,9 @@ class Kept:
 
 
 _kept: dict[str, Kept] = {}
-OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build"})
+OF_MOTION = frozenset(
+    {"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build", "likeness"}
+)
 
 
 def kept(scene: bpy.types.Scene) -> tuple[tuple[Finding, ...] | None, bool]:
@@ -84,7 +86,7 @@ def settings_key(scene: bpy.types.Scene) -> object:
 def motion_key(scene: bpy.types.Scene) -> object:
     """Equal as long as the characters do the same in the picture."""
     shot, render, camera = scene.wanstage, scene.render, shots.camera(scene)
-    people = tuple(item.name for item in shots.characters(scene))
+    people = tuple((item.name, item.wanstage.framing) for item in shots.characters(scene))
     return (
         state.now.revision, camera.name if camera else "", shots.frame_range(scene), shots.frame_count(scene),
         shots.size(shot), shot.fps, shot.task, render.fps, render.fps_base, people,

@@ -230,6 +230,7 @@ _FIXES: dict[str, Callable[[Any, str], str]] = {
     "no_camera": _no_camera, "camera": _camera, "cut": _cut, "frames": _frames, "empty_range": _empty_range,
     "too_long": _too_long, "rate": _rate, "size": _size, "aspect": _aspect, "face": _face, "sound": _sound,
     "people": cast_findings.fix_people, "bones": cast_findings.fix_bones,
-    "no_bones": cast_findings.fix_no_bones, "model": _model, "weights": _weights, "backend": _backend,
+    "no_bones": cast_findings.fix_no_bones, "likeness": cast_findings.fix_likeness,
+    "model": _model, "weights": _weights, "backend": _backend,
     "memory": _memory,
 }  # fmt: skip

@@ -364,6 +364,8 @@ def test_long_legs_are_found(still: Any, tmp_path: Path) -> None:
         except StopIteration as done:
             found = {each.id: each for each in cast_findings.of_proportions(still, done.value)}
             break
+    assert "the reference's face is 12 pixels high; likeness needs 48" in found["likeness"].text
+    assert cast_findings.fix_likeness(still, "Walker") == "The reference of Walker is sent as it is"
     text = found["proportions"].text
     assert text.startswith("By height, the reference's legs are ")
     assert "% longer" in text
