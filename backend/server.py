@@ -238,7 +238,10 @@ class Server:
             self._pair(identity, user, message)
             return
         if not self._may(user):  # in while a pairing code is open, or unpaired since
-            problem = "this backend does not know your key (any more): pair first, by a code of 'wanstage pair'"
+            problem = (
+                "this backend does not know your key (any more): pair first, by a code of 'wanstage pair', or take its "
+                "present connection file"
+            )
             self._send_loose(identity, encode(error_reply(KeyRefused(problem), message.request)))
             return
         if isinstance(message, messages.Hello):

@@ -7,7 +7,7 @@ go into a connection file of the user's folder, readable by them alone.
 from __future__ import annotations
 
 import logging
-import socket
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def read(text: str) -> Any:
 def begin(code: Any, endpoints: list[str], client_name: str) -> None:
     """Ask to be let in. Raises UserProblem."""
     stop()
-    wish = wire.known.plain(socket.gethostname(), "blender")
+    wish = wire.known.plain(platform.node(), "blender")
     try:
         now.attempt = wire.pairing.Pairing(code, wish, client_name, endpoints=endpoints)
     except wire.errors.WanstageError as error:

@@ -89,14 +89,12 @@ class Link:
 
     def _translate(self, event: int, value: int) -> LinkEvent | None:
         where = self._endpoint
+        renew = "pair with it again, or copy its present connection file to this machine"
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return LinkEvent("up", ConnectionProblem(""))
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and value == _ZAP_DENIED:
-            problem = (
-                f"the backend at {where} does not allow our key: pair with it again, by a new code of 'wanstage pair'"
-            )
+            problem = f"the backend at {where} does not allow our key: {renew}"
             return LinkEvent("refused", KeyRefused(problem))
-        renew = "pair with it again, or copy its present connection file to this machine"
         sentences: dict[int, str] = {
             zmq.EVENT_CLOSED: f"nobody answers at {where}: start the backend with 'wanstage serve'",
             zmq.EVENT_DISCONNECTED: f"the backend at {where} closed the connection",
