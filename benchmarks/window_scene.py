@@ -47,7 +47,7 @@ PARTS = (
     ("frame", playback, "show_frame"),
     ("preview", playback, "show_preview"),
     ("place", takes, "place"),
-    ("end", follow, "_end_row"),
+    ("end with undo step", follow, "_end_row"),
     ("undo step", compat, "undo_push"),
 )
 

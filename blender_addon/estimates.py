@@ -101,9 +101,7 @@ def watch() -> bool:
     if now.asked is not None and since < ANSWER_S:
         return True
     scene = bpy.context.scene
-    if since < PAUSE_S:
-        return True
-    if scene is None or not hasattr(scene, "wanstage"):
+    if since < PAUSE_S or scene is None or not hasattr(scene, "wanstage"):
         return False
     this = key(scene)
     found = now.answers.get(this)
@@ -115,6 +113,11 @@ def watch() -> bool:
     now.number, now.asked = state.now.client.estimate(question), this
     state.now.redraws = REDRAWS
     return True
+
+
+def is_pausing() -> bool:
+    """Whether it is too soon for the next question, which a setting may have changed meanwhile."""
+    return _can_ask() and time.monotonic() - now.at < PAUSE_S
 
 
 def _can_ask() -> bool:

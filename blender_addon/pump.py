@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 BUDGET_S = 0.008
 REDRAWS = 2  # the second lays out what became shorter in the first
 PICTURE_S = 0.004  # of the budget, kept for a picture
-FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 5.0, 0.25
+FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 6.0, 0.25
 
 
 def tick(budget_s: float = BUDGET_S) -> float | None:
@@ -48,7 +48,9 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
         return WORKING_S if _elsewhere() else None
     if busy:
         return FLOWING_S
-    awaited = asked or now.active() or _elsewhere() or now.status in {"starting", "connecting"}
+    awaited = (
+        asked or estimates.is_pausing() or now.active() or _elsewhere() or now.status in {"starting", "connecting"}
+    )
     now.resting = not awaited
     return WORKING_S if awaited else IDLE_S
 

@@ -25,6 +25,9 @@ ALLOWED = {
     "network": {
         "launch.py": "asks the port of a backend on this machine whether it is there",
         "setup/packages.py": f"the size of a package before it is loaded; {OWN}",
+        "remote.py": "this machine's own name, which a backend that is paired with writes down; no connection",
+        "protocol/pairing.py": "the connection that the user's click on Pair makes",
+        "protocol/pairing_code.py": "zmq's own text form of keys; no connection",
         "protocol/client.py": "the connection that the user's click on Connect makes",
         "protocol/link.py": "as protocol/client.py",
         "protocol/pairing.py": "the connection that the user's click on Pair makes",
@@ -40,6 +43,7 @@ ALLOWED = {
     },
     "__file__": {
         "capture/bonemap.py": "reads the bone maps that the extension brings",
+        "retarget/rig.py": "reads the maps of known rigs, as capture/bonemap.py",
         "setup/payload.py": f"reads the backend's wheel that the extension brings; {OWN}",
         "setup_run.py": "the folder that the setup's process starts in",
     },
