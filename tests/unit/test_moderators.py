@@ -30,8 +30,6 @@ ALLOWED = {
         "protocol/pairing_code.py": "zmq's own text form of keys; no connection",
         "protocol/client.py": "the connection that the user's click on Connect makes",
         "protocol/link.py": "as protocol/client.py",
-        "protocol/pairing.py": "the connection that the user's click on Pair makes",
-        "protocol/pairing_code.py": "writes and reads keys as ZeroMQ's text; opens nothing",
     },
     "process": {
         "launch.py": "starts the backend of this machine; asks Windows whether it runs",
