@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 POSE_MODEL = "pose_landmarker_full.task"
 HAND_MODEL = "hand_landmarker.task"
 FACE_MODEL = "face_landmarker.task"
@@ -17,6 +15,8 @@ NAMES = {POSE_MODEL: "pose", HAND_MODEL: "hand", FACE_MODEL: "face"}
 
 def folders(explicit: Path | None = None) -> tuple[Path, ...]:
     """Where model files may lie, first wins: a given folder, WANSTAGE_MEDIAPIPE_MODELS, the user's cache."""
+    from platformdirs import user_cache_path  # the server looks here too, and starts without it
+
     named = os.environ.get(ENVIRONMENT)
     cache = user_cache_path("wanstage") / "mediapipe"
     return tuple(folder for folder in (explicit, Path(named) if named else None, cache) if folder is not None)

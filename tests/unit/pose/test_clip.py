@@ -203,6 +203,6 @@ def test_an_unknown_estimator_is_refused() -> None:
 def test_a_missing_model_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("mediapipe")
     monkeypatch.setenv("WANSTAGE_MEDIAPIPE_MODELS", str(tmp_path))
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path)
     with pytest.raises(RequestRefused, match="wanstage models pull pose"):
         open_estimator()

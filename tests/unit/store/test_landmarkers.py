@@ -67,7 +67,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Storage]]:
 @pytest.fixture(autouse=True)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder for such models; the catalogue's row is the test's."""
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _: tmp_path / "cache")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path / "cache")
     monkeypatch.delenv("WANSTAGE_MEDIAPIPE_MODELS", raising=False)
     monkeypatch.setattr("wan_models.store.catalogue.LANDMARKERS", (ROW,))
     return tmp_path / "cache" / "mediapipe"
