@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -16,10 +17,15 @@ from protocol.known import NAME_CHARS
 from .private import alone, replace_private, stamp
 
 LOCAL = "local"
+T = TypeVar("T")
 
 
 class UnknownClient(WanstageError):
     """No client of this name; the sentence says which there are."""
+
+
+class Damaged(WanstageError):
+    """A file of the keys' folder cannot be read; the sentence says which."""
 
 
 class Allowed(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,10 +47,10 @@ class Clients:
         return stamp(self._path)
 
     def listed(self) -> dict[str, Allowed]:
-        """All but the local client."""
+        """All but the local client. Raises Damaged, OSError."""
         if not self._path.exists():
             return {}
-        found = msgspec.json.decode(self._path.read_bytes(), type=dict[str, str | Allowed])
+        found = read_file(self._path, dict[str, str | Allowed])
         return {name: Allowed(each) if isinstance(each, str) else each for name, each in found.items()}
 
     def add(self, name: str, key: str) -> None:
@@ -74,3 +80,12 @@ class Clients:
 
     def _write(self, listed: dict[str, Allowed]) -> None:
         replace_private(self._path, msgspec.json.format(msgspec.json.encode(listed)))
+
+
+def read_file(path: Path, kind: type[T]) -> T:
+    """What a JSON file of ours says. Raises Damaged, OSError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.DecodeError as error:
+        problem = f"{path} is damaged ({error}): mend it, or delete it, which takes back what it lists"
+        raise Damaged(problem) from error

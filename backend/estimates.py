@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from protocol.assets import AssetFolder
 from protocol.errors import InvalidJob, ProtocolError, WanstageError
 from protocol.messages import Estimate, EstimateJob, EstimatePart, EstimateStage
@@ -22,7 +24,6 @@ from wan_models.memory.plan import losses
 from wan_models.options import Options
 from wan_models.registry import EngineRow
 from wan_models.rows import ModelRow
-from wan_models.store.inventory import expected_bytes
 
 from . import history
 from .devices import Card, card_of, cards
@@ -140,7 +141,7 @@ class Estimates:
         missing = (*engine.missing, *([lacking] if lacking else []))
         told = Estimate(
             missing=missing,
-            missing_bytes=expected_bytes(row) if row and lacking else 0,
+            missing_bytes=_download(row) if row and lacking else 0,
             seconds=round(times.seconds, 3) if times else None,
             stages=tuple(EstimateStage(name, seconds) for name, seconds in times.stages.items()) if times else (),
             basis=times.basis if times else "none",
@@ -152,8 +153,6 @@ class Estimates:
         return self._with_memory(told, row, asked, _best(slots, reading, self._options)) if row and reading else told
 
     def _with_memory(self, told: Estimate, row: ModelRow, asked: EstimateJob, memory: Memory) -> Estimate:
-        from msgspec.structs import replace
-
         wanted = self._options.plan if asked.plan == "auto" else asked.plan
         clip = Clip(row, asked.width, asked.height, asked.frames, wanted)
         free = {
@@ -178,6 +177,13 @@ class Estimates:
             host_needed=plan.host if memory.total else plan.host + plan.card,
             **free,
         )
+
+
+def _download(row: ModelRow) -> int:
+    """Bytes that its weights would be, about."""
+    from wan_models.store.inventory import expected_bytes
+
+    return expected_bytes(row)
 
 
 def _best(slots: tuple[Slot, ...], reading: Reading, options: Options) -> Memory:

@@ -5,7 +5,7 @@ A job that ended in one attempt leaves its question (size, steps ...) and its se
 - **measured**: jobs of the same engine, model, task, plan, size, frames and steps: the median of the last few;
 - **scaled**: no such job, but others of the same engine, model, task and plan: those nearest in work, by stage.
   ``denoise`` grows with ``wan_models.flops.denoising``, ``load`` stays, every other stage grows with
-  width x height x frames.
+  width x height x frames; in proportion, or where two amounts of work were measured by the line through them.
 
 ``load`` counts as little where a worker has the model, else as much as it took lately.
 """
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from wan_models.requests import Request
 
 LAST = 5
+_APART = math.log(1.25)
+"""Jobs whose amounts of work are nearer than this tell nothing of how a time grows."""
 _NO_STAGES = frozenset({"queue", "first_frame", "total"})
 _ROWS = {row.name: row for row in MODELS}
 
@@ -160,7 +162,9 @@ def estimate(question: Question, ran: Iterable[Measured], *, warm: bool) -> Time
     wanted = work_of(question)
     nearest = min(like, key=lambda each: _apart(each.work, wanted))
     group = [each for each in like if _same(each.question, nearest.question)][-LAST:]
-    scaled = [_scaled(each, wanted) for each in group]
+    second = [each for each in like if abs(math.log(_apart_size(each, nearest))) > _APART]
+    apart = min(second, key=lambda each: _apart(each.work, wanted), default=None)
+    scaled = [_scaled(each, wanted, apart) for each in group]
     other = nearest.question
     steps = f", {steps_of(other)[0]} steps" if other.row is not None else ""
     said = f"a job here of {other.width} x {other.height}, {other.frames} frames{steps}, scaled by its work"
@@ -177,12 +181,27 @@ def _apart(one: dict[str, float], other: dict[str, float]) -> float:
     return sum(abs(math.log(max(one[key], 1.0) / max(other[key], 1.0))) for key in other)
 
 
-def _scaled(run: Measured, wanted: dict[str, float]) -> dict[str, float]:
+def _apart_size(one: Measured, other: Measured) -> float:
+    """How many times as many pixels."""
+    return one.work[""] / max(other.work[""], 1.0)
+
+
+def _scaled(run: Measured, wanted: dict[str, float], apart: Measured | None) -> dict[str, float]:
+    """Stages in proportion to their work; where another amount of work was measured too and took longer as it was more,
+    by the line through both, as long as that does not begin below 0: stages have a part that is always the same.
+    """
     found = {}
     for stage, seconds in run.stages.items():
         key = stage if stage in wanted else ""
-        grown = 1.0 if stage == "load" else wanted[key] / max(run.work[key], 1.0)
-        found[stage] = seconds * grown
+        work = max(run.work[key], 1.0)
+        if stage == "load":
+            found[stage] = seconds
+            continue
+        found[stage] = seconds * wanted[key] / work
+        if apart is not None and stage in apart.stages and apart.work[key] != work:
+            slope = (apart.stages[stage] - seconds) / (apart.work[key] - work)
+            if 0.0 < slope <= seconds / work:
+                found[stage] = seconds + slope * (wanted[key] - work)
     return found
 
 

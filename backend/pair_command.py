@@ -102,11 +102,7 @@ def run_pair(told: argparse.Namespace) -> int:
     if told.name and (told.name == LOCAL or told.name in Clients(data / "keys").listed()):
         problem = f"{told.name} is paired already: 'wanstage unpair {told.name}' first, or choose another name"
         raise PairingRefused(problem)
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = Keys(data)
-    pairing_code.write(PairingCode(hosts, port, keys.server.public, "0" * 32, 0))  # refused before a code is open
-    secret, ends = Offers(data / "keys").make(told.name or "", told.minutes * 60)
-    line = pairing_code.write(PairingCode(hosts, port, keys.server.public, secret, int(ends)))
+    line, ends = _offer(data, told, hosts, port)
     if told.json:
         _json(code=line, name=told.name or "", hosts=hosts, port=port, ends=ends, running=where is not None)
         return 0
@@ -114,6 +110,19 @@ def run_pair(told: argparse.Namespace) -> int:
     for sentence in _cautions(where, hosts, port):
         sys.stderr.write(f"wanstage: {sentence}\n")
     return 0
+
+
+def _offer(data: Path, told: argparse.Namespace, hosts: tuple[str, ...], port: int) -> tuple[str, float]:
+    """A new code, and when it ends. Raises PairingRefused."""
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        public = Keys(data).server.public
+        pairing_code.write(PairingCode(hosts, port, public, "0" * 32, 0))  # refused before a code is open
+        secret, ends = Offers(data / "keys").make(told.name or "", told.minutes * 60)
+    except OSError as error:
+        problem = f"the data folder {data} cannot be used ({error.strerror}): run this as the user of the backend"
+        raise PairingRefused(problem) from error
+    return pairing_code.write(PairingCode(hosts, port, public, secret, int(ends))), ends
 
 
 def _where(data: Path, port: int | None) -> tuple[Listening | None, int]:
@@ -216,7 +225,11 @@ def run_unpair(told: argparse.Namespace) -> int:
             "local is this machine's own user, who has the keys anyway: end the backend to keep it from being used"
         )
         raise PairingRefused(problem)
-    Clients(data / "keys").remove(told.name)
+    try:
+        Clients(data / "keys").remove(told.name)
+    except OSError as error:
+        problem = f"the data folder {data} cannot be used ({error.strerror}): run this as the user of the backend"
+        raise PairingRefused(problem) from error
     if told.json:
         _json(name=told.name, running=serving(data))
     else:

@@ -21,6 +21,7 @@ from protocol.errors import PairingRefused
 from protocol.known import plain
 from protocol.pairing_code import SECRET_BYTES
 
+from .clients import Damaged, read_file
 from .lifetime import Keys
 from .private import alone, replace_private, stamp
 
@@ -58,10 +59,10 @@ class Offers:
         return stamp(self._path)
 
     def listed(self) -> tuple[Offer, ...]:
-        """All that are kept."""
+        """All that are kept. Raises Damaged, OSError."""
         if not self._path.exists():
             return ()
-        return msgspec.json.decode(self._path.read_bytes(), type=tuple[Offer, ...])
+        return read_file(self._path, tuple[Offer, ...])
 
     def make(self, name: str, seconds: float) -> tuple[str, float]:
         """Open a code; its secret (hex), and when it ends. Raises PairingRefused when too many are open."""
@@ -101,14 +102,14 @@ class Door:
         clock: Callable[[], float] = time.monotonic,
         today: Callable[[], float] = time.time,
     ) -> None:
-        """``folder`` is the one of the keys."""
+        """``folder`` is the one of the keys. Raises Damaged, OSError."""
         self._keys, self._clock = keys, clock
         self._offers = Offers(folder, today)
         self._stamps: tuple[object, object] = (None, None)
         self._open: tuple[Offer, ...] = ()
         self._wrong = 0
         self._next_try = 0.0
-        self.allowed: frozenset[bytes] = frozenset()
+        self.allowed = keys.allowed()
         self.refresh()
 
     @property
@@ -122,7 +123,13 @@ class Door:
         if stamps == self._stamps:
             return False
         self._stamps, before = stamps, self.allowed
-        self.allowed, self._open = self._keys.allowed(), self._offers.listed()
+        try:
+            self.allowed, self._open = self._keys.allowed(), self._offers.listed()
+        except Damaged as error:
+            log.error("who may connect stays as it was: %s", error)
+        except OSError as error:  # Windows, while another process puts a new file there
+            self._stamps = (None, None)
+            log.warning("who may connect is looked at again: %s", error)
         return self.allowed != before
 
     def is_allowed(self, user: str) -> bool:

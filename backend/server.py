@@ -285,6 +285,11 @@ class Server:
             log.info("a client (%s) was not paired: %s", asked.client, error)
             self._send_loose(identity, encode(error_reply(error, asked.request)))
             return
+        except OSError as error:
+            log.exception("the list of clients cannot be written")
+            problem = f"the backend could not write its list of clients: {error.strerror}"
+            self._send_loose(identity, encode(error_reply(WanstageError(problem), asked.request)))
+            return
         self._zap.allow(DOMAIN, self._door.allowed)
         self._send_loose(identity, encode(paired(name, asked.request)))
 

@@ -25,7 +25,6 @@ ALLOWED = {
     "network": {
         "launch.py": "asks the port of a backend on this machine whether it is there",
         "setup/packages.py": f"the size of a package before it is loaded; {OWN}",
-        "remote.py": "this machine's own name, which a backend that is paired with writes down; no connection",
         "protocol/pairing.py": "the connection that the user's click on Pair makes",
         "protocol/pairing_code.py": "zmq's own text form of keys; no connection",
         "protocol/client.py": "the connection that the user's click on Connect makes",

@@ -78,7 +78,14 @@ def test_frames_of_another_engine_scale_by_pixels() -> None:
     runs = [ran(changed(DRAFT, frames=4), draw=1.0), ran(changed(DRAFT, frames=20), draw=4.0)]
     found = history.estimate(changed(DRAFT, frames=40), runs, warm=True)
     assert found is not None
-    assert (found.basis, found.seconds) == ("scaled", 8.0)
+    assert (found.basis, found.seconds) == ("scaled", 7.75), "by the line through both"
+    alone = history.estimate(changed(DRAFT, frames=40), runs[1:], warm=True)
+    assert alone is not None
+    assert alone.seconds == 8.0, "in proportion to the one"
+    noise = [ran(changed(DRAFT, frames=4), draw=5.0), runs[1]]
+    slower = history.estimate(changed(DRAFT, frames=40), noise, warm=True)
+    assert slower is not None
+    assert slower.seconds == 8.0, "a shorter job that took longer tells nothing"
     assert found.based_on == "a job here of 832 x 480, 20 frames, scaled by its work"
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from backend.clients import Clients, UnknownClient
+from backend.cli import main
+from backend.clients import Clients, Damaged, UnknownClient
 from backend.lifetime import Keys
 from backend.pairing import MAX_OPEN, WRONG_ALLOWED, Door, Offers
 from protocol.errors import PairingRefused
@@ -108,3 +109,24 @@ def test_not_too_many_codes(offers: Offers) -> None:
         offers.make("", 60)
     with pytest.raises(PairingRefused, match="are open"):
         offers.make("", 60)
+
+
+def test_a_damaged_list_leaves_all_as_it_was(door: Door, offers: Offers, tmp_path: Path) -> None:
+    user = key()
+    door.pair(user, offers.make("", 60)[0], "x")
+    (tmp_path / "keys" / "clients.json").write_text("{damaged")
+    assert not door.refresh()
+    assert door.is_allowed(user)
+    with pytest.raises(Damaged, match=r"clients\.json is damaged"):
+        Clients(tmp_path / "keys").listed()
+    (tmp_path / "keys" / "clients.json").write_text("{}")
+    assert door.refresh()
+    assert not door.is_allowed(user)
+
+
+def test_a_data_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["pair", "--data", str(file / "x"), "--port", "5"]) == 3
+    assert main(["unpair", "anna", "--data", str(file / "x")]) == 3
+    assert capsys.readouterr().err.count("run this as the user of the backend") == 2
