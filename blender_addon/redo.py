@@ -94,13 +94,16 @@ def problem(take: Any) -> str:
     return ""
 
 
-def model_problem(take: Any, model: str = "") -> str:
-    """Why the take's model, or another one, cannot make a part of it; empty when it can."""
+def model_problem(take: Any, model: str = "", *, character: bool = False) -> str:
+    """Why the take's model, or another one, cannot make a part of it, or a character in it; empty when it can."""
     engine, name, task = _maker(take, model)
     found = next(iter(preflight.backend_problems(engine, task, name)), "")
     info = generation.catalog.model_info(engine, name)
     if not found and info is not None and set(info.tasks) == {"t2v"}:
         return tr("{model} makes clips of the prompt alone and cannot go on from a frame: choose another model",
+                  model=info.title or info.name)  # fmt: skip
+    if not found and info is not None and character and "replace" not in info.tasks:
+        return tr("{model} cannot make one character again: choose whole frames, or a model that does Replace",
                   model=info.title or info.name)  # fmt: skip
     return found
 
@@ -142,7 +145,11 @@ def remake(scene: bpy.types.Scene, wish: Wish) -> generation.Steps:
     if there is None:
         raise UserProblem(tr("There is no such take in this file"))
     parent = there[1]
-    found = (problem(parent), model_problem(parent, wish.model), range_problem(parent, wish.first, wish.last))
+    found = (
+        problem(parent),
+        model_problem(parent, wish.model, character=bool(wish.character)),
+        range_problem(parent, wish.first, wish.last),
+    )
     generation.refuse([each for each in found if each][:1])
     _check_files(parent)
     nbytes = (wish.last - wish.first + 1) * parent.width * parent.height * generation.PNG_BYTES_A_PIXEL

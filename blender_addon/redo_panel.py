@@ -47,7 +47,7 @@ def _button(layout: Any, scene: bpy.types.Scene, take: Any, own: Any) -> None:
     model = own.model if take.engine == "wan" and own.model != redo_properties.SAME else ""
     said = redo.range_problem(take, own.first, own.last)
     if not said and not redo.problem(take):
-        said = redo.model_problem(take, model)
+        said = redo.model_problem(take, model, character=own.what == "CHARACTER")
     if not said and own.what == "CHARACTER" and not shots.characters(scene):
         said = tr("The shot has no characters: make whole frames again")
     if said:

@@ -116,6 +116,10 @@ def test_a_clip_between_pictures(scene: Any) -> None:
     parent = made(scene).job_id
     assert bpy.ops.wanstage.redo_part(first=4, last=7) == {"FINISHED"}
     assert alike(made(scene), takes.find(parent)[1]) == [1, 2, 3, 8, 9]
+    with pytest.raises(RuntimeError, match="cannot make one character again"):
+        bpy.ops.wanstage.redo_part(job_id=parent, first=4, last=7, character="Hero")
+    with pytest.raises(RuntimeError, match="has no model no such model"):
+        bpy.ops.wanstage.redo_part(job_id=parent, first=4, last=7, model="no such model")
 
 
 def test_a_talking_shot(scene: Any, tmp_path: Path) -> None:
