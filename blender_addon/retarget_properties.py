@@ -17,6 +17,7 @@ PLACES = [
 ]
 LIMBS = [
     ("FK", "FK Controls", "Of a control rig the FK controls are keyed, and the switches are keyed to FK"),
+    ("IK", "IK Controls", "Of a Rigify rig hands, feet and poles are keyed, and the switches are keyed to IK"),
     ("DEFORM", "Deform Bones", "The deform bones themselves, as on a rig without controls"),
 ]
 

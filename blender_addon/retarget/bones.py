@@ -14,7 +14,7 @@ from typing import Any
 
 import bpy
 import numpy as np
-from mathutils import Matrix, Quaternion
+from mathutils import Quaternion
 
 from ..capture.evaluate import bare_copy, scratch
 from . import actions
@@ -22,27 +22,32 @@ from .rig import Rig
 from .turns import Array, continuous, to_quaternion
 
 TEMPORARY = ".wanstage_retarget"
+UNTURNED = ("still", "pole")  # modes of nodes whose turn is not keyed
 ROUNDS = 8  # of correction at most
 ENOUGH_DEG, ENOUGH_SHARE = 0.02, 1e-5  # degrees; of the hip height
-BETTER = 0.95  # a round that does not bring the error below this share of the last is the last
+BETTER = 0.95  # a round is better when it brings the error below this share of the best
+PATIENCE = 3  # rounds that are not better before giving up: a correction reaches one bone of a chain a round
 
 
 @dataclass
 class Channels:
-    """What is keyed. ``turns`` (T,N,3,3) and ``location`` (T,3) of the first node are in the bones' own spaces;
-    ``values``: data path -> (T,k)."""
+    """What is keyed: ``turns`` (T,N,3,3), ``location`` (T,3) of the first node and ``places`` of others by row, in the
+    bones' own spaces; ``values``: data path -> (T,k)."""
 
     turns: Array
     location: Array
+    places: dict[int, Array] = field(default_factory=dict)
     values: dict[str, Array] = field(default_factory=dict)
 
 
 @dataclass
 class Wanted:
-    """In the armature's space: ``turns`` (T,N,3,3) of the keyed bones, ``hips`` (T,3) of the first measured bone."""
+    """In the armature's space: ``turns`` (T,N,3,3) of the keyed bones, ``hips`` (T,3) of the first measured bone,
+    ``places`` (T,3) of other keyed bones by row."""
 
     turns: Array
     hips: Array
+    places: dict[int, Array] = field(default_factory=dict)
 
 
 @dataclass
@@ -63,7 +68,8 @@ def guess(armature: Any, rig: Rig, wanted: Wanted) -> Channels:
     """Channels by the parents alone: exact where no constraint or driver has a say."""
     pose, rows = armature.pose.bones, {node.control: i for i, node in enumerate(rig.nodes)}
     turns = np.empty_like(wanted.turns)
-    location = np.zeros_like(wanted.hips)
+    places: dict[int, Array] = {}
+    own = location_axes(armature, rig)
     for i, node in enumerate(rig.nodes):
         bone = pose[node.control]
         above, still = _above(bone, rows)
@@ -72,11 +78,19 @@ def guess(armature: Any, rig: Rig, wanted: Wanted) -> Channels:
         under = np.linalg.inv(np.array(bone.parent.bone.matrix_local, float)) @ rest if bone.parent else rest
         space = _rotation(parent[:, :3, :3] @ under[:3, :3]) if bone.bone.use_inherit_rotation else rest[None, :3, :3]
         turns[:, i] = np.swapaxes(space, 1, 2) @ wanted.turns[:, i]
-        if i == 0:
-            goal = _control_place(rig, wanted, bone)
+        if node.mode in UNTURNED:
+            turns[:, i] = _rotation(np.array(bone.matrix_basis, float)[:3, :3])
+        if i == 0 or i in wanted.places:
+            goal = wanted.places[i] if i else _control_place(rig, wanted, bone)
             origin = (parent @ under)[:, :3, 3]
-            location = np.einsum("tji,tj->ti", np.broadcast_to(space, turns[:, 0].shape), goal - origin)
-    return Channels(turns, location)
+            places[i] = np.einsum("tji,tj->ti", np.broadcast_to(space @ own[i], turns[:, 0].shape), goal - origin)
+    return Channels(turns, places.pop(0), places)
+
+
+def location_axes(armature: Any, rig: Rig) -> Array:
+    """(N,3,3): the axes of a bone's location in those of its rotation; some bones have the armature's."""
+    local = [armature.data.bones[node.control].use_local_location for node in rig.nodes]
+    return np.where(np.array(local)[:, None, None], np.eye(3), np.swapaxes(rig.controls, 1, 2))
 
 
 def _control_place(rig: Rig, wanted: Wanted, bone: Any) -> Array:
@@ -115,13 +129,16 @@ def to_values(armature: Any, rig: Rig, channels: Channels) -> None:
     quaternions = continuous(to_quaternion(channels.turns))
     values: dict[str, Array] = {}
     for i, node in enumerate(rig.nodes):
+        if node.mode in UNTURNED:
+            continue
         mode = armature.pose.bones[node.control].rotation_mode
         channel, numbers = _in_mode(quaternions[:, i], mode)
         if path_of(node.control, channel) not in driven:
             values[path_of(node.control, channel)] = numbers
-    place = path_of(rig.nodes[0].control, "location")
-    if place not in driven:
-        values[place] = channels.location
+    for row, location in {0: channels.location, **channels.places}.items():
+        place = path_of(rig.nodes[row].control, "location")
+        if place not in driven:
+            values[place] = location
     channels.values = values
 
 
@@ -254,18 +271,17 @@ def settle(on: Stage, wanted: Wanted) -> tuple[Channels, Seen]:
     seen = on.evaluate(channels)
     best = (channels, seen, _error(rig, wanted, seen))
     height = float(np.linalg.norm(rig.head[0])) + 1e-9
-    last = best[2]
+    error, idle, own = best[2], 0, location_axes(on.armature, rig)
     for _ in range(ROUNDS):
-        if last[0] < ENOUGH_DEG and last[1] < ENOUGH_SHARE * height:
+        if idle >= PATIENCE or (error[0] < ENOUGH_DEG and error[1] < ENOUGH_SHARE * height):
             break
-        channels = _corrected(rig, wanted, channels, seen)
+        channels = _corrected(rig, wanted, channels, seen, own=own)
         seen = on.evaluate(channels)
         error = _error(rig, wanted, seen)
-        if _score(error, height) < _score(best[2], height):
+        better = _score(error, height) < BETTER * _score(best[2], height)
+        idle = 0 if better else idle + 1
+        if better:
             best = (channels, seen, error)
-        if _score(error, height) > BETTER * _score(last, height):
-            break
-        last = error
     return best[0], best[1]
 
 
@@ -279,17 +295,27 @@ def _error(rig: Rig, wanted: Wanted, seen: Seen) -> tuple[float, float]:
     product = np.swapaxes(have, -1, -2) @ wanted.turns
     skew = np.linalg.norm(product - np.swapaxes(product, -1, -2), axis=(-2, -1)) / (2.0 * np.sqrt(2.0))
     angle = np.degrees(np.arctan2(skew, (np.trace(product, axis1=-2, axis2=-1) - 1.0) / 2.0))
-    return float(angle.mean(1).max()), float(np.linalg.norm(seen.heads[:, 0] - wanted.hips, axis=1).max())
+    turned = [i for i, node in enumerate(rig.nodes) if node.mode not in UNTURNED]
+    off = [np.linalg.norm(seen.heads[:, 0] - wanted.hips, axis=1).max()]
+    off += [np.linalg.norm(seen.controls[:, i, :3, 3] - place, axis=1).max() for i, place in wanted.places.items()]
+    return float(angle[:, turned].mean(1).max()), float(max(off))
 
 
-def _corrected(rig: Rig, wanted: Wanted, channels: Channels, seen: Seen) -> Channels:
+def _corrected(rig: Rig, wanted: Wanted, channels: Channels, seen: Seen, *, own: Array) -> Channels:
     """Each control's own channels for the parents' spaces that were seen."""
     have = _rotation(seen.controls[..., :3, :3])
     space = have @ np.swapaxes(channels.turns, -1, -2)
     turns = np.swapaxes(space, -1, -2) @ wanted.turns
+    fixed = [i for i, node in enumerate(rig.nodes) if node.mode in UNTURNED]
+    turns[:, fixed] = channels.turns[:, fixed]
     lack = wanted.hips - seen.heads[:, 0]
+    space = space @ own
     location = channels.location + np.einsum("tji,tj->ti", space[:, 0], lack)
-    return Channels(_rotation(turns), location)
+    places = {
+        i: channels.places[i] + np.einsum("tji,tj->ti", space[:, i], place - seen.controls[:, i, :3, 3])
+        for i, place in wanted.places.items()
+    }
+    return Channels(_rotation(turns), location, places)
 
 
 def pose_now(armature: Any, rig: Rig, channels: Channels, t: int) -> None:
@@ -304,10 +330,3 @@ def pose_now(armature: Any, rig: Rig, channels: Channels, t: int) -> None:
         bone = armature.pose.bones[switch.bone]
         if switch.prop in bone:
             bone[switch.prop] = type(bone[switch.prop])(switch.value)
-
-
-def matrix_of(rotation: Array, place: Array) -> Matrix:
-    """A 4 x 4 matrix for Blender."""
-    made = np.eye(4)
-    made[:3, :3], made[:3, 3] = rotation, place
-    return Matrix(made.tolist())

@@ -136,7 +136,7 @@ def _goal(rig: Rig, foot: Foot, contact: Array, turns: Array, hips: Array, *, bl
     down = np.asarray(contact.any(1))
     floor = np.array([0.0, foot.ball[2] - foot.heel[2]]) + _ground(rig)
     heights = np.where(contact, floor - places[:, :, 2], 0.0).sum(1) / np.maximum(contact.sum(1), 1)
-    leg = np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh])
+    leg = float(np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh]))
     heights = _soft(_on_steps(heights, down, ON_GROUND * leg), down)
     change = fill_between(np.concatenate([shift, heights[:, None]], 1), down, blend)
     return np.asarray(positions(rig, turns, hips)[:, foot.ankle] + change)

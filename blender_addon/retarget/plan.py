@@ -14,7 +14,7 @@ from ..words import tr
 from . import bones, feet, joints, report
 from .posefile import Person, PoseFile, read_pose
 from .rig import Rig, read_rig
-from .solve import Motion, sample, solve, start_here
+from .solve import Motion, pole, positions, sample, solve, start_here
 from .turns import Array
 
 MOST_SLIDE_CM = 1.0  # of a foot that is held
@@ -23,8 +23,8 @@ MAX_KEYS = 20_000  # frames of one bake
 
 @dataclass(frozen=True)
 class Options:
-    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK"
-    or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
+    """``first`` scene frame at which the file begins; ``place`` "START", "FILE" or "WORLD" (see docs); ``limbs`` "FK",
+    "IK" or "DEFORM" of control rigs; ``height`` added to the hips in scene units."""
 
     person: int = 0
     first: int = 1
@@ -161,7 +161,21 @@ def _to_armature(rig: Rig, armature: Any, motion: Motion, place: str, height: fl
         hips = (path - np.array(armature.matrix_world.translation, float)) @ world / unit
     bones_turns = turned @ motion.turns @ rig.axes.T @ rig.controls
     hips = hips + turned @ np.array([0.0, 0.0, height / unit])
-    return bones.Wanted(bones_turns, hips)
+    shift = hips - motion.hips @ turned.T
+    places = {i: place @ turned.T + shift for i, place in _places(rig, armature, motion).items()}
+    return bones.Wanted(bones_turns, hips, places)
+
+
+def _places(rig: Rig, armature: Any, motion: Motion) -> dict[int, Array]:
+    """Where the IK controls of hands and feet and their poles are to be, in the axes of the motion."""
+    heads, found = positions(rig, motion.turns, motion.hips), {}
+    for i, node in enumerate(rig.nodes):
+        if node.mode == "ik":
+            rest = np.array(armature.data.bones[node.control].head_local, float) @ rig.axes
+            found[i] = heads[:, i] + motion.turns[:, i] @ (rest - rig.head[i])
+        elif node.mode == "pole":
+            found[i] = pole(rig, motion, heads, node.first)
+    return found
 
 
 def _world_path(rig: Rig, motion: Motion, unit: float) -> Array:

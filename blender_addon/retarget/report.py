@@ -61,7 +61,7 @@ def make_report(
     missing = [name for name in joints.NAMES if name not in have]
     return {
         "version": VERSION, "rig": rig.name, "family": rig.family, "keyed_frames": len(heads),
-        "keyed_bones": len({node.control for node in rig.nodes}),
+        "keyed_bones": len({node.control for node in rig.nodes if node.mode != "still"}),
         "direction": {"mean_deg": _short(error[:, rows].mean()), "worst_deg": _short(error[:, rows].max())},
         "bones": bones,
         "slide_before": slide_report(feet.slide(rig, free), metres), "slide_after": slide_report(after, metres),

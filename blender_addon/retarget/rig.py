@@ -49,6 +49,7 @@ class Node:
 
     ``control`` is the bone that is keyed and ``measure`` the bone that shows the result (the same on plain rigs).
     ``twist`` nodes take ``share`` of the second joint's turn about the first one's bone. ``parent`` -1 for the hips.
+    ``mode`` where IK leads limbs: "still" is not keyed, "ik" is keyed with its place, "pole" with its place alone.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Node:
     second: str
     share: float
     twist: bool = False
+    mode: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def control_families() -> tuple[dict[str, Any], ...]:
 
 def read_rig(armature: Any, overrides: dict[str, str] | None = None, limbs: str = "FK") -> Rig:
     """The rig of an armature object. ``overrides``: joint of the bone maps -> bone, as the user corrected them;
-    ``limbs`` "DEFORM" keys the deform bones of a control rig. Raises UserProblem when there is no person in it."""
+    ``limbs``: what of a control rig is keyed, "FK", "IK" or its "DEFORM" bones. Raises UserProblem when there is no
+    person in it."""
     bones = armature.data.bones
     if not len(bones):
         msg = tr("{name} has no bones: choose a character's armature.", name=armature.name)
@@ -120,8 +123,11 @@ def read_rig(armature: Any, overrides: dict[str, str] | None = None, limbs: str 
     except CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
     family = next((each for each in control_families() if all(name in bones for name in each["needs"])), None)
+    if family is not None and limbs == "IK" and not any("ik" in line for line in family["nodes"]):
+        msg = f"{armature.name} can be keyed by its FK controls or its deform bones, not by IK: choose one of them."
+        raise UserProblem(msg)
     if family is not None and limbs != "DEFORM":
-        nodes, switches = _control_nodes(family, bones)
+        nodes, switches = _control_nodes(family, bones, limbs)
         return _build(armature, family["family"], nodes, switches, found)
     return _build(armature, found.family, _plain_nodes(bones, found.bones), (), found)
 
@@ -199,14 +205,17 @@ def _twists(bones: Any, found: dict[str, str]) -> list[tuple[str, str, str, str,
     return made
 
 
-def _control_nodes(family: dict[str, Any], bones: Any) -> tuple[list[Node], tuple[Switch, ...]]:
+def _control_nodes(family: dict[str, Any], bones: Any, limbs: str) -> tuple[list[Node], tuple[Switch, ...]]:
     """Nodes of a control rig, in the order of its file; ``{s}`` stands for the side."""
     rows: dict[str, int] = {}
     nodes: list[Node] = []
     for line in family["nodes"]:
-        for word, side in family["sides"].items() if "{s}" in line["control"][0] else (("", ""),):
+        names, mode = line["control"], ""
+        if limbs == "IK" and "ik" in line:
+            names, mode = [line["ik"][0]], line["ik"][1]
+        for word, side in family["sides"].items() if "{S}" in line["joint"] else (("", ""),):
             joint = line["joint"].replace("{S}", word)
-            control = _first(bones, [name.replace("{s}", side) for name in line["control"]])
+            control = _first(bones, [name.replace("{s}", side) for name in names])
             if control is None:
                 continue
             measure = _first(bones, [name.replace("{s}", side) for name in line.get("measure", ())]) or control
@@ -214,10 +223,12 @@ def _control_nodes(family: dict[str, Any], bones: Any) -> tuple[list[Node], tupl
             second = line.get("second", first).replace("{S}", word)
             parent = -1 if not nodes else rows.get(line.get("parent", ""), _canonical_parent(joint, rows))
             rows[joint] = len(nodes)
-            nodes.append(Node(joint, control, measure, parent, first, second, float(line.get("share", 0.0))))
+            share = float(line.get("share", 0.0))
+            nodes.append(Node(joint, control, measure, parent, first, second, share, mode=mode))
     switches = [
-        Switch(each["bone"].replace("{s}", side), each["property"], float(each["fk"]))
+        Switch(each["bone"].replace("{s}", side), each["property"], float(each[limbs.lower()]))
         for each in family["switches"]
+        if limbs.lower() in each
         for side in family["sides"].values()
     ]
     return nodes, tuple(each for each in switches if each.bone in bones)

@@ -160,6 +160,22 @@ def positions(rig: Rig, turns: Array, hips: Array) -> Array:
     return heads
 
 
+def pole(rig: Rig, motion: Motion, heads: Array, upper: str) -> Array:
+    """Where the pole (T,3) of a limb is: before the knee or behind the elbow, in the plane of the limb, well away."""
+    lower = upper.replace("Upper", "Lower")
+    end = lower.replace("LowerLeg", "Foot").replace("LowerArm", "Hand")
+    rows = [rig.find(name) for name in (upper, lower, end)]
+    first, middle, last = (heads[:, row] for row in rows)
+    along = unit(last - first)
+    out = (middle - first) - np.sum((middle - first) * along, -1, keepdims=True) * along
+    plain = joints.FORWARD if "Leg" in upper else -joints.FORWARD
+    straight = motion.turns[:, rows[0]] @ motion.aligned[rows[0]].T @ plain
+    straight = unit(straight - np.sum(straight * along, -1, keepdims=True) * along)
+    length = np.linalg.norm(middle - first, axis=-1, keepdims=True)
+    share = np.clip((np.linalg.norm(out, axis=-1, keepdims=True) / length - 0.01) / 0.04, 0.0, 1.0)
+    return np.asarray(middle + unit(share * unit(out) + (1.0 - share) * straight) * length * 2.0)
+
+
 def start_here(rig: Rig, motion: Motion) -> Motion:
     """The same motion, moved over the ground so that it begins where the rig stands in rest."""
     shift = (rig.head[0] - motion.hips[0]) * [1.0, 1.0, 0.0]

@@ -88,7 +88,7 @@ def _properties(constraint: Any, driven: set[str]) -> list[tuple[str, str]]:
         (prop.identifier, str(getattr(constraint, prop.identifier)))
         for prop in constraint.bl_rna.properties
         if prop.type in {"FLOAT", "INT", "BOOLEAN", "STRING", "ENUM"}
-        and not prop.identifier.startswith("error")
+        and not prop.identifier.startswith(("error", "enabled", "is_valid"))
         and f"{constraint.path_from_id()}.{prop.identifier}" not in driven
     ]
 

@@ -16,6 +16,7 @@ from measure import FRAMES, Truth
 from blender_addon.retarget import actions
 
 pytestmark = pytest.mark.skipif(bpy.app.version[:2] != (5, 0), reason="Rigify makes other Blenders hang at exit")
+LED_DEG = 3.5  # elbows and knees that IK bends: hands and feet are exact, the solver decides between
 DEFORM = {
     f"{joint}.{side}": f"ORG-{joint}.{side}"
     for side in "LR"
@@ -69,6 +70,26 @@ def test_fk_controls(truth: Truth, rig: Any) -> None:
     assert not any(path.startswith(('pose.bones["DEF-', 'pose.bones["ORG-', 'pose.bones["MCH-')) for path in paths)
     assert measure.rig_hash(rig, (first, action.name), ("IK_FK",)) == before
     assert bpy.data.objects["metarig"].animation_data is None
+
+
+def test_ik_controls(truth: Truth, rig: Any) -> None:
+    before = measure.rig_hash(rig, keyed=("IK_FK", "pole_vector"))
+    given = {"pose_file": str(truth.path), "armature": "Rig", "place": "FILE", "limbs": "IK"}
+    assert bpy.ops.wanstage.retarget(**given, lock_feet=False) == {"FINISHED"}
+    first = rig.animation_data.action.name
+    found = measure.joint_paths(rig, FRAMES, DEFORM)
+    assert measure.worst_angle(measure.directions(found), measure.directions(truth.paths)) <= LED_DEG
+    assert bpy.ops.wanstage.retarget(**given) == {"FINISHED"}
+    action = rig.animation_data.action
+    report = json.loads(action["wanstage_retarget"])
+    assert report["direction"]["worst_deg"] <= LED_DEG
+    assert report["bones"]["ORG-foot.L"]["worst_deg"] <= 0.5
+    assert report["bones"]["ORG-hand.R"]["worst_deg"] <= 0.5
+    assert report["slide_after"]["worst_cm"] <= 1.0
+    keyed = {curve.data_path.split('"')[1] for curve in actions.curves_of(action, rig)}
+    assert {"hand_ik.L", "foot_ik.R", "thigh_ik_target.L", "upper_arm_ik_target.R", "toe_ik.L"} <= keyed
+    assert not any("_fk." in name and not name.startswith("spine_fk") for name in keyed)
+    assert measure.rig_hash(rig, (first, action.name), ("IK_FK", "pole_vector")) == before
 
 
 def test_its_metarig(truth: Truth, rig: Any) -> None:
