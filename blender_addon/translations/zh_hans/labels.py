@@ -125,6 +125,7 @@ WORDS = {
     "Hold": "保持",
     "How": "方式",
     "How strongly it acts": "作用的强度",
+    "IK Controls": "IK 控制器",
     "Image": "图像",
     "Image to Video": "图生视频",
     "Import Bone Map": "导入骨骼映射",

@@ -271,6 +271,7 @@ WORDS = {
     "{minutes} min": "{minutes} 分",
     "{minutes} min {seconds} s": "{minutes} 分 {seconds} 秒",
     "{model} cannot do {task}, choose: {able}": "{model} 不能做 {task}，请选择：{able}",
+    "{model} cannot make one character again: choose whole frames, or a model that does Replace": "{model} 不能只重做一个角色：请选择整帧，或支持“替换”的模型",
     "{model} is not ready: {reason}, then connect again": "{model} 未就绪：{reason}，然后重新连接",
     "{model} makes clips of the prompt alone and cannot go on from a frame: choose another model": "{model} 只根据提示词生成片段，不能从某一帧继续：请选择另一个模型",
     "{model} puts a person on one character a shot: only {name} is driven. Select whom to drive, or make a take for each": "{model} 每个镜头只将人物赋予一个角色：只驱动 {name}。请选择要驱动谁，或为每个角色做一个镜次",
