@@ -57,8 +57,10 @@ MODULES = (
 
 def register() -> None:
     """Called by Blender when the add-on is enabled."""
-    for name in MODULES:
-        importlib.import_module(f".{name}", __package__).register()
+    modules = [importlib.import_module(f".{name}", __package__) for name in MODULES]
+    modules[MODULES.index("translations")].own_context(modules)
+    for module in modules:
+        module.register()
 
 
 def unregister() -> None:

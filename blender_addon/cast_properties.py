@@ -70,6 +70,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     role: EnumProperty(
         name="Role",
+        **compat.OWN_WORDS,
         items=ROLES,
         get=_get_role,
         set=_set_role,
@@ -107,6 +108,7 @@ class WANSTAGE_PG_character(bpy.types.PropertyGroup):
     )
     face: EnumProperty(
         name="Face",
+        **compat.OWN_WORDS,
         items=[
             ("rig", "Rig", "The rig's own face, as the camera sees it, drives the expression"),
             ("film", "Video", "A film of a face, from the shot's first frame on, drives the expression"),

@@ -15,6 +15,10 @@ RELATIVE: set[str] = {"PATH_SUPPORTS_BLEND_RELATIVE"} if VERSION >= (4, 5, 0) el
 """Options of a path property that may begin with ``//``: later Blenders warn unless it says so."""
 
 
+OWN_WORDS: dict[str, str] = {"translation_context": "Wanstage"} if VERSION >= (4, 0, 0) else {}
+"""For properties whose names mean something else in Blender, which would be translated as that: see words.py."""
+
+
 def enable_nodes(material: bpy.types.Material) -> None:
     """A material's node tree; since 5.0 it is always there and asking for it is deprecated."""
     if VERSION < (5, 0, 0):

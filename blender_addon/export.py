@@ -10,7 +10,6 @@ import json
 import logging
 import shutil
 import struct
-import zlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ import bpy
 
 from . import compat, framefiles, state, takes
 from .problems import UserProblem
+from .setup import png
 from .words import tr
 
 logger = logging.getLogger(__name__)
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"wanstage"
 SCENE = "Wanstage Export"
 MARK, DONE = "wanstage_export", "done"
@@ -128,15 +127,13 @@ def _take_away(written: list[Path]) -> None:
 
 def with_text(data: bytes, text: str) -> bytes:
     """A PNG with an iTXt chunk (PNG specification, 11.3.3.4) behind its header; the pixels stay byte for byte."""
-    end = len(SIGNATURE) + 12 + struct.unpack(">I", data[8:12])[0]
-    body = b"iTXt" + KEYWORD + b"\0\0\0\0\0" + text.encode()
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:end] + chunk + data[end:]
+    end = len(png.SIGNATURE) + 12 + struct.unpack(">I", data[8:12])[0]
+    return data[:end] + png.chunk(b"iTXt", KEYWORD + b"\0\0\0\0\0" + text.encode()) + data[end:]
 
 
 def text_of(data: bytes) -> str:
     """What ``with_text`` put in; empty when there is none."""
-    at = len(SIGNATURE)
+    at = len(png.SIGNATURE)
     while at + 8 <= len(data):
         length, kind = struct.unpack(">I4s", data[at : at + 8])
         body = data[at + 8 : at + 8 + length]

@@ -161,7 +161,13 @@ def keep(source: Path, target: Path, names: list[str]) -> None:
         except OSError as error:
             with contextlib.suppress(OSError):
                 scratch.unlink(missing_ok=True)
-            problem = f"{name} cannot be taken over from {source} to {target} ({error.strerror}): free disk space"
+            problem = tr(
+                "{name} cannot be taken over from {source} to {target} ({reason}): free disk space",
+                name=name,
+                source=source,
+                target=target,
+                reason=error.strerror,
+            )
             raise UserProblem(problem) from error
 
 

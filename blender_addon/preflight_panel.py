@@ -29,7 +29,7 @@ class WANSTAGE_PT_preflight(bpy.types.Panel):
         if found is None:
             return
         if not fresh and state.now.capture is None:
-            panels.sentence(layout, "The scene changed since: check again", "TIME")
+            panels.sentence(layout, tr("The scene changed since: check again"), "TIME")
         if not found:
             layout.label(text="Nothing stands in the way", icon="CHECKMARK")
         column = layout.column()

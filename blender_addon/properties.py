@@ -84,6 +84,7 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     )
     outside: EnumProperty(
         name="Outside",
+        **compat.OWN_WORDS,
         items=[
             ("HOLD", "Hold", "The first frame is held before the take, the last one after it"),
             ("HIDE", "Hide", "The plane is seen during the take only"),

@@ -8,6 +8,7 @@ import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
 from . import catalog, choices, playback, shots, takes
+from .words import tr
 
 AROUND = 8  # frames on each side of the playhead that are proposed
 SAME, NOBODY = "SAME", "NOBODY"
@@ -61,8 +62,8 @@ def character_items(own: Any, _context: Any = None) -> list[catalog.Item]:
     """The characters of the shot, by name."""
     people = shots.characters(own.id_data)
     names = [(item.wanstage.name or item.name, item.name) for item in people]
-    rows = [(name, name, f"Only what shows {name} changes", "ARMATURE_DATA") for name, _ in names]
-    rows = rows or [(NOBODY, "Nobody", "The shot has no characters", "NONE")]
+    rows = [(name, name, tr("Only what shows {name} changes", name=name), "ARMATURE_DATA") for name, _ in names]
+    rows = rows or [(NOBODY, tr("Nobody"), tr("The shot has no characters"), "NONE")]
     return catalog._keep("redo_character", [(*row, number) for number, row in enumerate(rows)])
 
 
@@ -70,9 +71,9 @@ def model_items(own: Any, _context: Any = None) -> list[catalog.Item]:
     """The take's model, and those that go on from a frame or do the take's task."""
     take = choices.selected(own.id_data)
     task, now = (take.task, take.choice.model) if take is not None else ("", "")
-    rows = [(SAME, "As the Take", "The model that made the take", "NONE")]
+    rows = [(SAME, tr("As the Take"), tr("The model that made the take"), "NONE")]
     rows += [
-        (each.name, each.title or each.name, f"{each.fps:g} frames a second", "NONE")
+        (each.name, each.title or each.name, tr("{fps:g} frames a second", fps=each.fps), "NONE")
         for each in catalog.models("wan")
         if each.name != now and not each.missing and ({"i2v", task} & set(each.tasks))
     ]

@@ -26,7 +26,7 @@ class WANSTAGE_PT_retarget(_Panel, bpy.types.Panel):
         layout, scene = self.layout, context.scene
         own, item = scene.wanstage_retarget, operators.target(context)
         layout.use_property_split, layout.use_property_decorate = True, False
-        layout.prop(own, "pose_file", **compat.placeholder("From a film or a rig"))
+        layout.prop(own, "pose_file", **compat.placeholder(tr("From a film or a rig")))
         layout.prop(own, "armature", **compat.placeholder(item.name if item is not None else ""))
         layout.prop(own, "person")
         layout.prop(own, "first")

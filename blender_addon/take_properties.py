@@ -5,7 +5,7 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 
-from . import compare
+from . import compare, compat
 
 VERDICTS = [
     ("none", "Undecided", "Neither accepted nor rejected"),
@@ -31,6 +31,7 @@ class WANSTAGE_PG_compare(bpy.types.PropertyGroup):
     second: StringProperty(name="B", description="The take that it is compared with")
     mode: EnumProperty(
         name="Compare",
+        **compat.OWN_WORDS,
         items=[
             ("wipe", "Wipe", "A on the left of the line, B on the right"),
             ("difference", "Difference", "Black where both are alike"),

@@ -14,13 +14,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import math
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +28,8 @@ import bpy  # noqa: E402 (the checkout must be importable first)
 import demo_scene  # noqa: E402
 import wan_shot  # noqa: E402
 
-import blender_addon  # noqa: E402
 from blender_addon import catalog, compat, soundtrack, state  # noqa: E402
-from blender_addon.capture import CaptureProblem, ShotParams, waves  # noqa: E402
+from blender_addon.capture import ShotParams, waves  # noqa: E402
 from blender_addon.capture.look import render_look  # noqa: E402
 
 SPEECH = ROOT / "tests" / "fixtures" / "speech" / "sentence.flac"
@@ -184,30 +180,15 @@ def words() -> argparse.ArgumentParser:
 def main() -> int:
     """Exit code 0, or 1 after one sentence."""
     told = words().parse_args()
-    out = told.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=out / "talking_shot.log", level=logging.INFO)
-    data = Path(tempfile.mkdtemp(prefix="wanstage-talk-"))
-    os.environ["WANSTAGE_DATA"] = str(data)
-    if told.models:
-        os.environ["WANSTAGE_MODELS"] = str(told.models.resolve())
-    blender_addon.register()
-    try:
+
+    def make_it(out: Path) -> int:
         report = run(out, told)
         print(f"{report['frames']} frames and their sound by {report['model']}", flush=True)
         pictures = [told.backend_python, str(ROOT / "examples" / "talking_pictures.py"), report["folder"], str(out)]
         return subprocess.run(pictures, check=False).returncode
-    except (RuntimeError, CaptureProblem) as problem:
-        print(f"{problem}", file=sys.stderr)
-        return 1
-    finally:
-        log = data / "backend.log"
-        if log.is_file():
-            shutil.copy(log, out / "backend.log")
-        shutil.rmtree(data, ignore_errors=True)
+
+    return wan_shot.carry_out("talking_shot", told, make_it)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # some Blender modules hang or crash while they unload
+    wan_shot.leave(main())

@@ -16,8 +16,9 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
@@ -27,6 +28,7 @@ import demo_scene  # noqa: E402
 
 import blender_addon  # noqa: E402
 from blender_addon import catalog, launch, pump, state, takes  # noqa: E402
+from blender_addon.capture import CaptureProblem  # noqa: E402
 
 TASKS = ("animate", "replace", "i2v", "ti2v")
 JOB_TIMEOUT_S = 24 * 3600.0
@@ -148,20 +150,22 @@ def words() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> int:
-    """Exit code 0, or 1 after one sentence."""
-    told = words().parse_args()
+def carry_out(name: str, told: argparse.Namespace, make_it: Callable[[Path], int]) -> int:
+    """The add-on registered with data of its own, and a log of both sides left in the target folder.
+
+    Returns what ``make_it`` does with that folder, or 1 after one sentence.
+    """
     out = told.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(filename=out / "wan_shot.log", level=logging.INFO)
+    logging.basicConfig(filename=out / f"{name}.log", level=logging.INFO)
     data = Path(tempfile.mkdtemp(prefix="wanstage-shot-"))
     os.environ["WANSTAGE_DATA"] = str(data)
     if told.models:
         os.environ["WANSTAGE_MODELS"] = str(told.models.resolve())
     blender_addon.register()
     try:
-        run(out, told.backend_python, Wish(told))
-    except RuntimeError as problem:
+        return make_it(out)
+    except (RuntimeError, CaptureProblem) as problem:
         print(f"{problem}", file=sys.stderr)
         return 1
     finally:
@@ -169,10 +173,24 @@ def main() -> int:
         if log.is_file():
             shutil.copy(log, out / "backend.log")
         shutil.rmtree(data, ignore_errors=True)
-    return 0
+
+
+def leave(code: int) -> NoReturn:
+    """End at once: some Blender modules hang or crash while they unload."""
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def main() -> int:
+    """Exit code 0, or 1 after one sentence."""
+    told = words().parse_args()
+
+    def make_it(out: Path) -> int:
+        run(out, told.backend_python, Wish(told))
+        return 0
+
+    return carry_out("wan_shot", told, make_it)
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # some Blender modules hang or crash while they unload
+    leave(main())

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..words import tr
 from .hierarchy import guess_bones
 from .params import CaptureProblem
 
@@ -143,14 +144,21 @@ def find_bone_map(armature_object: bpy.types.Object, overrides: Mapping[str, str
     """
     found = look_for_bones(armature_object, overrides)
     for joint, name in found.stale.items():
-        msg = f"The bone map of {armature_object.name} names {name!r} for {joint}: the rig has no such bone."
+        msg = tr(
+            "The bone map of {rig} names {name!r} for {joint}: the rig has no such bone.",
+            rig=armature_object.name,
+            name=name,
+            joint=joint,
+        )
         raise CaptureProblem(msg)
     absent = found.absent()
     if absent:
-        msg = (
-            f"{armature_object.name} has no bones that Wanstage recognises as a person's "
-            f"({', '.join(absent[:3])} and others are missing): use a humanoid rig, choose its bones in Bone Map, "
-            "or set its role to Kept under Characters."
+        msg = tr(
+            "{rig} has no bones that Wanstage recognises as a person's ({names} and "
+            "others are missing): use a humanoid rig, choose its bones in Bone Map, or set its "
+            "role to Kept under Characters.",
+            rig=armature_object.name,
+            names=", ".join(absent[:3]),
         )
         raise CaptureProblem(msg)
     return found

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..setup import png
 from ..words import tr
 from .params import CaptureProblem
 
@@ -18,17 +17,11 @@ _HEADER = 18
 
 
 def png_bytes(picture: Array) -> bytes:
-    """A PNG file of uint8 (h,w,3) or (h,w,4), rows from the top (PNG specification, ISO/IEC 15948)."""
+    """A PNG file of uint8 (h,w,3) or (h,w,4), rows from the top."""
     height, width, channels = picture.shape
     rows = np.zeros((height, 1 + width * channels), np.uint8)  # filter 0 before each row
     rows[:, 1:] = picture.reshape(height, -1)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 6 if channels == 4 else 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    return png.encode(width, height, channels, rows.tobytes())
 
 
 def read_targa(data: bytes) -> Array:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import wire
+from ..words import tr
 from .camera import read_camera
 from .evaluate import bare_copy, character_objects, find_armature, find_camera, find_scene, scratch, set_frame
 from .look import render_png, rendered, set_render
@@ -87,11 +88,20 @@ def load_reference(path: str | Path, folder: AssetSink) -> Reference:
     try:
         data = picture.read_bytes()
     except OSError as error:
-        msg = f"The reference picture {picture.name} cannot be read ({error.strerror}): choose a PNG or JPEG file."
+        msg = tr(
+            "The reference picture {name} cannot be read ({reason}): choose a PNG or JPEG file.",
+            name=picture.name,
+            reason=error.strerror,
+        )
         raise CaptureProblem(msg) from error
     media_type, width, height = picture_header(data, picture.name)
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
-        msg = f"The reference picture {picture.name} has {width}x{height} px: each side must be from 64 to 4096."
+        msg = tr(
+            "The reference picture {name} has {width}x{height} px: each side must be from 64 to 4096.",
+            name=picture.name,
+            width=width,
+            height=height,
+        )
         raise CaptureProblem(msg)
     image = wire.specs.ImageRef(folder.add(data), width, height, media_type)
     sidecar = Path(f"{picture}{JOINTS_SUFFIX}")
@@ -118,19 +128,23 @@ def _joints_of(sidecar: Path, size: tuple[int, int] | None) -> dict[str, Any]:
     try:
         joints = json.loads(sidecar.read_text(encoding="utf-8"))
         if joints["wanstage_reference"] != 1 or size not in {None, (joints["width"], joints["height"])}:
-            msg = "it is of another version or of another picture size"
+            msg = tr("it is of another version or of another picture size")
             raise ValueError(msg)
         found: dict[str, Any] = {"body": _points(joints["body"], 20), "source": joints["source"]}
         return found | {side: None if joints[side] is None else _points(joints[side], 21) for side in HANDS}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"The joints file {sidecar.name} cannot be used ({error}): render the reference again or delete the file."
+        msg = tr(
+            "The joints file {name} cannot be used ({error}): render the reference again or delete the file.",
+            name=sidecar.name,
+            error=error,
+        )
         raise CaptureProblem(msg) from error
 
 
 def _points(rows: object, count: int) -> Array:
     array = np.array(rows, np.float32)
     if array.shape != (count, 3) or not np.isfinite(array).all():
-        msg = f"{count} rows of x, y, score are needed"
+        msg = tr("{count} rows of x, y, score are needed", count=count)
         raise ValueError(msg)
     return array
 
@@ -144,7 +158,7 @@ def picture_header(data: bytes, name: str) -> tuple[str, int, int]:
         size = _jpeg_size(data)
         if size is not None:
             return "image/jpeg", *size
-    msg = f"{name} is no PNG or JPEG picture: choose one of these."
+    msg = tr("{name} is no PNG or JPEG picture: choose one of these.", name=name)
     raise CaptureProblem(msg)
 
 

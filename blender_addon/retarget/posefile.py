@@ -1,4 +1,4 @@
-"""Reads the pose file that ``wanstage pose`` writes (docs/pose-file.md): one zip of .npy arrays. No bpy.
+"""Reads the pose file that ``wanstage pose`` writes (docs/pose-file.md): one zip of .npy arrays.
 
 Nothing in it is unpickled; sizes are checked against the header before anything is read.
 """
@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from ..problems import UserProblem
+from ..words import noted, tr
 from . import joints
 from .turns import Array, unit
 
 FORMAT, VERSION = "wanstage-pose", 1
 MAX_FRAMES, MAX_PEOPLE, MAX_HEADER = 200_000, 64, 4 << 20
 NPY_ROOM = 4096  # bytes of an .npy file beside its numbers
-GOES = "make it anew with `wanstage pose`"
+GOES = noted("make it anew with `wanstage pose`")
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,17 @@ def read_pose(path: Path, person: int = 0) -> PoseFile:
         header = _header(archive, path.name)
         people = header["people"]
         if not people:
-            msg = f"{path.name} has no person in it: use a film in which one is seen from head to foot."
+            msg = tr("{file} has no person in it: use a film in which one is seen from head to foot.", file=path.name)
             raise UserProblem(msg)
         if not 0 <= person < len(people):
-            have = "1 person" if len(people) == 1 else f"{len(people)} people"
-            msg = f"{path.name} has {have}: choose person 0 to {len(people) - 1}, not {person}."
+            have = tr("1 person") if len(people) == 1 else tr("{count} people", count=len(people))
+            msg = tr(
+                "{file} has {have}: choose person 0 to {last}, not {person}.",
+                file=path.name,
+                have=have,
+                last=len(people) - 1,
+                person=person,
+            )
             raise UserProblem(msg)
         found = _read_person(archive, header, person, path.name)
     source = header.get("source") if isinstance(header.get("source"), dict) else {}
@@ -91,17 +98,17 @@ def read_pose(path: Path, person: int = 0) -> PoseFile:
 
 
 def _name_of(person: dict[str, Any], number: int) -> str:
-    return str(person.get("name") or f"Person {number}")
+    return str(person.get("name") or tr("Person {number}", number=number))
 
 
 def _open(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except FileNotFoundError:
-        msg = f"There is no file {path}: choose a pose file."
+        msg = tr("There is no file {path}: choose a pose file.", path=path)
         raise UserProblem(msg) from None
     except (zipfile.BadZipFile, OSError) as error:
-        msg = f"{path.name} is not a pose file, or it is cut short: {GOES}."
+        msg = tr("{file} is not a pose file, or it is cut short: {remedy}.", file=path.name, remedy=tr(GOES))
         raise UserProblem(msg) from error
 
 
@@ -111,18 +118,27 @@ def _array(archive: zipfile.ZipFile, entry: str, shape: tuple[int, ...], file: s
     try:
         information = archive.getinfo(f"{entry}.npy")
         if information.file_size > most:
-            msg = f"{entry} of {file} is larger than its header says: {GOES}."
+            msg = tr(
+                "{entry} of {file} is larger than its header says: {remedy}.", entry=entry, file=file, remedy=tr(GOES)
+            )
             raise UserProblem(msg)
         with archive.open(information) as stream:
             found = np.lib.format.read_array(stream, allow_pickle=False, max_header_size=NPY_ROOM)
     except KeyError:
-        msg = f"{file} lacks {entry}: {GOES}."
+        msg = tr("{file} lacks {entry}: {remedy}.", file=file, entry=entry, remedy=tr(GOES))
         raise UserProblem(msg) from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
-        msg = f"{entry} of {file} cannot be read: {GOES}."
+        msg = tr("{entry} of {file} cannot be read: {remedy}.", entry=entry, file=file, remedy=tr(GOES))
         raise UserProblem(msg) from error
     if found.ndim != len(shape) or any(want not in (-1, have) for want, have in zip(shape, found.shape, strict=True)):
-        msg = f"{entry} of {file} has the shape {found.shape}, which is not {shape}: {GOES}."
+        msg = tr(
+            "{entry} of {file} has the shape {shape}, which is not {wanted}: {remedy}.",
+            entry=entry,
+            file=file,
+            shape=found.shape,
+            wanted=shape,
+            remedy=tr(GOES),
+        )
         raise UserProblem(msg)
     return np.asarray(found)
 
@@ -132,14 +148,17 @@ def _header(archive: zipfile.ZipFile, file: str) -> dict[str, Any]:
     try:
         header = json.loads(raw)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        msg = f"The header of {file} is not JSON: {GOES}."
+        msg = tr("The header of {file} is not JSON: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg) from error
     if not isinstance(header, dict) or header.get("format") != FORMAT:
-        msg = f"{file} is not a pose file: choose one that `wanstage pose` wrote."
+        msg = tr("{file} is not a pose file: choose one that `wanstage pose` wrote.", file=file)
         raise UserProblem(msg)
     if header.get("version") != VERSION:
-        msg = (
-            f"{file} is of version {header.get('version')} and this add-on reads version {VERSION}: update the add-on."
+        msg = tr(
+            "{file} is of version {version} and this add-on reads version {ours}: update the add-on.",
+            file=file,
+            version=header.get("version"),
+            ours=VERSION,
         )
         raise UserProblem(msg)
     _check_header(header, file)
@@ -152,32 +171,47 @@ def _header_bytes(archive: zipfile.ZipFile, file: str) -> bytes:
         msg = f"{file} is not a pose file: choose one that `wanstage pose` wrote."
         raise UserProblem(msg)
     if archive.getinfo("header.npy").file_size > MAX_HEADER:
-        msg = f"The header of {file} is too long: {GOES}."
+        msg = tr("The header of {file} is too long: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg)
     try:
         with archive.open("header.npy") as stream:
             return bytes(np.lib.format.read_array(stream, allow_pickle=False, max_header_size=NPY_ROOM).tobytes())
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
-        msg = f"The header of {file} cannot be read: {GOES}."
+        msg = tr("The header of {file} cannot be read: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg) from error
 
 
 def _check_header(header: dict[str, Any], file: str) -> None:
     fps, frames, people = header.get("fps"), header.get("frames"), header.get("people")
     if not isinstance(fps, (int, float)) or not 0.1 <= fps <= 1000.0:
-        msg = f"{file} has {fps!r} frames a second: 0.1 to 1000 are possible, {GOES}."
+        msg = tr(
+            "{file} has {fps!r} frames a second: 0.1 to 1000 are possible, {remedy}.",
+            file=file,
+            fps=fps,
+            remedy=tr(GOES),
+        )
         raise UserProblem(msg)
     if not isinstance(frames, int) or not 0 <= frames <= MAX_FRAMES:
-        msg = f"{file} has {frames!r} frames: up to {MAX_FRAMES} can be read, cut the film into pieces."
+        msg = tr(
+            "{file} has {frames!r} frames: up to {most} can be read, cut the film into pieces.",
+            file=file,
+            frames=frames,
+            most=MAX_FRAMES,
+        )
         raise UserProblem(msg)
     if frames == 0:
-        msg = f"{file} has no frames: {GOES}."
+        msg = tr("{file} has no frames: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg)
     if not isinstance(people, list) or len(people) > MAX_PEOPLE or not all(isinstance(each, dict) for each in people):
-        msg = f"The list of people in {file} cannot be read: {GOES}."
+        msg = tr("The list of people in {file} cannot be read: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg)
     if list(header.get("joints") or ()) != joints.NAMES:
-        msg = f"{file} has other joints than a pose file of version {VERSION}: {GOES}."
+        msg = tr(
+            "{file} has other joints than a pose file of version {version}: {remedy}.",
+            file=file,
+            version=VERSION,
+            remedy=tr(GOES),
+        )
         raise UserProblem(msg)
 
 
@@ -188,13 +222,18 @@ def _read_person(archive: zipfile.ZipFile, header: dict[str, Any], number: int, 
     def read(name: str, *shape: int) -> Array:
         found = _array(archive, prefix + name, shape, file)
         if not np.isfinite(found).all():
-            msg = f"{prefix}{name} of {file} holds numbers that are not finite: {GOES}."
+            msg = tr(
+                "{entry} of {file} holds numbers that are not finite: {remedy}.",
+                entry=prefix + name,
+                file=file,
+                remedy=tr(GOES),
+            )
             raise UserProblem(msg)
         return np.asarray(found, bool if name == "contact" else np.float64)
 
     rest = read("rest", length, 3)
     if np.ptp(rest[:, 2]) < 0.1:
-        msg = f"The rest pose of {file} is not a person's: {GOES}."
+        msg = tr("The rest pose of {file} is not a person's: {remedy}.", file=file, remedy=tr(GOES))
         raise UserProblem(msg)
     face = None
     if f"{prefix}face.npy" in have and header.get("blendshapes"):
@@ -204,7 +243,7 @@ def _read_person(archive: zipfile.ZipFile, header: dict[str, Any], number: int, 
     first, last = (int(about.get(key, default)) for key, default in (("first", 0), ("last", count - 1)))
     first, last = max(first, 0), min(last, count - 1)
     if last < first:
-        msg = f"{_name_of(about, number)} is in no frame of {file}: choose another person."
+        msg = tr("{name} is in no frame of {file}: choose another person.", name=_name_of(about, number), file=file)
         raise UserProblem(msg)
     return Person(
         _name_of(about, number), float(about.get("height") or np.ptp(rest[:, 2])), first, last, rest,
@@ -233,5 +272,5 @@ def write_pose(path: Path, header: dict[str, Any], people: list[dict[str, Array]
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        msg = f"{path} cannot be written ({error.strerror}): choose another folder."
+        msg = tr("{path} cannot be written ({reason}): choose another folder.", path=path, reason=error.strerror)
         raise UserProblem(msg) from error

@@ -17,17 +17,28 @@ import numpy as np
 from ..capture import bonemap
 from ..capture.params import CaptureProblem
 from ..problems import UserProblem
+from ..words import noted, tr
 from . import joints
 from .turns import Array, unit
 
 CONTROLS = Path(__file__).resolve().parent / "controls"
 TITLES = {
-    "rigify_control": "Rigify control rig", "auto_rig_pro_control": "Auto-Rig Pro control rig",
-    "rigify": "Rigify metarig or deform bones", "mixamo": "Mixamo", "makehuman": "MakeHuman or MPFB",
-    "cmu": "CMU motion capture", "bvh": "BVH with Poser names", "unreal": "Unreal mannequin", "vrm": "VRM (VRoid)",
-    "vrm_humanoid": "VRM or Unity humanoid", "auto_rig_pro": "Auto-Rig Pro deform bones", "daz": "Daz Genesis 8",
-    "daz9": "Daz Genesis 9", "character_creator": "Character Creator", "unknown": "Unknown: found by its shape",
-}  # fmt: skip
+    "rigify_control": noted("Rigify control rig"),
+    "auto_rig_pro_control": noted("Auto-Rig Pro control rig"),
+    "rigify": noted("Rigify metarig or deform bones"),
+    "mixamo": "Mixamo",
+    "makehuman": noted("MakeHuman or MPFB"),
+    "cmu": noted("CMU motion capture"),
+    "bvh": noted("BVH with Poser names"),
+    "unreal": noted("Unreal mannequin"),
+    "vrm": noted("VRM (VRoid)"),
+    "vrm_humanoid": noted("VRM or Unity humanoid"),
+    "auto_rig_pro": noted("Auto-Rig Pro deform bones"),
+    "daz": noted("Daz Genesis 8"),
+    "daz9": noted("Daz Genesis 9"),
+    "character_creator": noted("Character Creator"),
+    "unknown": noted("Unknown: found by its shape"),
+}
 STANDING = 0.08  # of the hip height: a rig whose soles are this near its origin stands on it
 MIDDLE = ("hips", "spine", "chest", "neck", "head")
 
@@ -86,7 +97,7 @@ class Rig:
     @property
     def title(self) -> str:
         """The kind of rig in words."""
-        return TITLES.get(self.family, self.family)
+        return tr(TITLES.get(self.family, self.family))
 
     def find(self, name: str) -> int:
         """Row of the node of that name; -1."""
@@ -105,7 +116,7 @@ def read_rig(armature: Any, overrides: dict[str, str] | None = None, limbs: str 
     person in it."""
     bones = armature.data.bones
     if not len(bones):
-        msg = f"{armature.name} has no bones: choose a character's armature."
+        msg = tr("{name} has no bones: choose a character's armature.", name=armature.name)
         raise UserProblem(msg)
     try:
         found = bonemap.find_bone_map(armature, overrides)
@@ -249,7 +260,7 @@ def _build(armature: Any, family: str, nodes: list[Node], switches: tuple[Switch
     rest = np.array([np.array(bones[node.control].matrix_local, float)[:3, :3] for node in nodes])
     hips = next((i for i, node in enumerate(nodes) if node.name == "hips"), None)
     if hips is None or not any(node.name.endswith("UpperLeg") for node in nodes):
-        msg = f"{armature.name} has no hips or legs that can be keyed: choose them in the bone map."
+        msg = tr("{name} has no hips or legs that can be keyed: choose them in the bone map.", name=armature.name)
         raise UserProblem(msg)
     height = float((head[hips] @ axes)[2]) - ground
     standing = abs(ground) <= STANDING * max(height, 1e-6) or _lifted(armature, axes, ground, height)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..problems import UserProblem
+from ..words import tr
 from . import joints
 from .align import align
 from .posefile import Person
@@ -134,7 +135,7 @@ def leg_length(rig: Rig) -> float:
         end = rig.head[rows[2]] if rows[2] >= 0 else rig.tail[rows[1]]
         found.append(np.linalg.norm(rig.head[rows[1]] - rig.head[rows[0]]) + np.linalg.norm(end - rig.head[rows[1]]))
     if not found or max(found) < 1e-6:
-        msg = f"{rig.name} has no legs to measure: choose thigh and shin in the bone map."
+        msg = tr("{rig} has no legs to measure: choose thigh and shin in the bone map.", rig=rig.name)
         raise UserProblem(msg)
     return float(np.mean(found))
 
@@ -143,7 +144,7 @@ def _file_leg(person: Person) -> float:
     rows = [[joints.INDEX[side + part] for part in LEG] for side in ("left", "right")]
     length = np.mean([np.linalg.norm(np.diff(person.rest[row], axis=0), axis=1).sum() for row in rows])
     if length < 1e-3:
-        msg = "The legs of the pose file have no length: make it anew with `wanstage pose`."
+        msg = tr("The legs of the pose file have no length: make it anew with `wanstage pose`.")
         raise UserProblem(msg)
     return float(length)
 

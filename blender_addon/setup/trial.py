@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import queue
-import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import zlib
 from pathlib import Path
 from typing import Any
 
+from . import png
 from .problems import SetupProblem
 from .process import python_of, run, stop
 from .report import Reporter, clean_environment
@@ -127,8 +126,4 @@ def picture(width: int, height: int) -> bytes:
         for x in range(width):
             square = 60 * ((x // 24 + y // 24) % 2)
             rows += bytes((x * 195 // width + square, y * 195 // height + square, 90 + square))
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(rows), 6)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
-    )
+    return png.encode(width, height, 3, bytes(rows))

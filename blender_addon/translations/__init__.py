@@ -5,6 +5,9 @@ One module a language, with one table ``WORDS`` from the English sentence. ``pac
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import ModuleType
+
 import bpy
 
 from .. import words
@@ -26,6 +29,18 @@ def tables() -> dict[str, dict[tuple[str, str], str]]:
         keyed = {(context, sentence): said for sentence, said in table.items() for context in CONTEXTS}
         found[language] = found[BEFORE[language]] = keyed
     return found
+
+
+def own_context(modules: Iterable[ModuleType]) -> None:
+    """Have Blender look for the labels of these modules' classes in our context first of all: before registration.
+
+    Properties whose names mean something else in Blender say so themselves, by ``translation_context``.
+    """
+    for kind in {each for module in modules for each in vars(module).values() if isinstance(each, type)}:
+        if not kind.__name__.startswith("WANSTAGE_"):
+            continue
+        if "bl_translation_context" not in vars(kind):
+            kind.bl_translation_context = words.CONTEXT
 
 
 def register() -> None:

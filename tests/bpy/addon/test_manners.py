@@ -21,8 +21,8 @@ CHANGE_NOTHING = {
     # that undo has: a connection, a preview, a job, a set-up, the clipboard, a file on disk, the playback, or a preset
     "connect", "disconnect", "attach", "connect_remote", "cancel", "cancel_shots", "capture", "check", "copy_pull",
     "export_take", "make_room", "play_take", "setup", "setup_back", "setup_cancel", "setup_copy_log", "setup_remove",
-    "setup_repair", "add_preset", "export_bones", "forget_backend", "pair", "pair_cancel", "preview_framing",
-    "preview_retarget", "record_pose", "stop_retarget_preview", "use_backend",
+    "setup_repair", "add_preset", "export_bones", "export_motion", "forget_backend", "pair", "pair_cancel",
+    "preview_framing", "preview_retarget", "record_pose", "stop_retarget_preview", "use_backend",
 }  # fmt: skip
 SMALL = {"a", "after", "an", "and", "as", "at", "but", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"}
 LATER_ICONS = {"PLAYHEAD"}  # not in every Blender: the panel looks first

@@ -14,7 +14,21 @@ bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 ROOT = Path(__file__).resolve().parents[3]
 FIELD = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME = {"FK", "IK", "LoRA", "LoRAs", "Python", "PyTorch", "PyTorch {version}, {cards}", "Wan", "{done} MB"}
+SAME = {
+    "FK",
+    "IK",
+    "Daz Genesis 8",
+    "Daz Genesis 9",
+    "Character Creator",
+    "VRM (VRoid)",
+    "LoRA",
+    "LoRAs",
+    "Python",
+    "PyTorch",
+    "PyTorch {version}, {cards}",
+    "Wan",
+    "{done} MB",
+}
 
 
 @pytest.fixture
@@ -70,6 +84,16 @@ def test_blender_is_given_every_language_under_both_names(addon: Any) -> None:
     assert set(given) == {"zh_HANS", "zh_CN"}
     for context in ("*", "Operator", words.CONTEXT):
         assert given["zh_CN"][context, "Generate"] == "生成"
+
+
+def test_names_are_looked_up_in_our_own_context(addon: Any) -> None:
+    """Blender's own Face is one of a mesh, its Look is a film's, and its Driven a driver."""
+    from blender_addon import cast_properties, words
+
+    assert bpy.types.WANSTAGE_PT_look.bl_translation_context == words.CONTEXT
+    assert cast_properties.WANSTAGE_PG_character.bl_rna.properties["face"].translation_context == words.CONTEXT
+    assert cast_properties.WANSTAGE_PG_character.bl_rna.properties["role"].translation_context == words.CONTEXT
+    assert bpy.ops.wanstage.redo_take.get_rna_type().translation_context == words.CONTEXT
 
 
 def test_values_are_put_in_after_the_look_up() -> None:
