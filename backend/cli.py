@@ -1,5 +1,6 @@
 """The command line: ``wanstage serve``, jobs (``submit``, ``jobs``, ``watch``, ``cancel``, ``remove``, ``fetch``),
-``models``, ``plan``, ``bench``, ``speak``, ``doctor``.
+``models``, ``plan``, ``bench``, ``speak``, ``pose``, ``doctor``, and for backends on other machines ``pair``,
+``clients``, ``unpair`` there and ``connect`` here.
 
 With ``--json`` every command writes one JSON object a line and nothing else to standard output.
 Exit status: 0 done, 1 the job failed or was cancelled, 2 wrong use, 3 no connection, 4 refused, 130 interrupted.
@@ -17,7 +18,7 @@ from protocol.errors import ConnectionProblem, WanstageError
 from protocol.specs import PlanName
 from wan_models.engine import RequestRefused
 
-from . import bench_command, models_command, plan_command, speak_command
+from . import bench_command, models_command, pair_command, plan_command, pose_command, speak_command
 from .settings import MIB, Settings, default_connection, default_data
 
 EXIT_JOB, EXIT_USE, EXIT_CONNECTION, EXIT_REFUSED, EXIT_INTERRUPTED = 1, 2, 3, 4, 130
@@ -91,7 +92,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="NAME",
-        type=_client_name,
+        type=pair_command.client_name,
         help="write connection-NAME.json with a key of its own",
     )
     serve.add_argument("--min-free", type=int, default=512, metavar="MIB", help="leave so much of the disk free")
@@ -130,19 +131,16 @@ def _add_models(serve: argparse.ArgumentParser) -> None:
     serve.add_argument("--random-weights", action="store_true", help=argparse.SUPPRESS)
 
 
-def _client_name(text: str) -> str:
-    if not text.replace("-", "").replace("_", "").isalnum() or len(text) > 64:
-        problem = f"{text!r} is no client name: use letters, digits, - and _"
-        raise argparse.ArgumentTypeError(problem)
-    return text
-
-
 def _add_client(
     commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text)
     parser.add_argument(
-        "--connection", type=Path, metavar="FILE", help="default: $WANSTAGE_CONNECTION or the local backend"
+        "--connection",
+        type=Path,
+        metavar="FILE|NAME",
+        help="a connection file, or a backend that 'connect' paired with; default: $WANSTAGE_CONNECTION or the local "
+        "backend",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of pictures for people")
     parser.add_argument(
@@ -233,6 +231,8 @@ def parser() -> argparse.ArgumentParser:
     plan_command.add_parser(commands)
     bench_command.add_parser(commands)
     speak_command.add_parser(commands)
+    pair_command.add_parsers(commands)
+    pose_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="say what works here, with a round trip through a private backend")
     doctor.add_argument("--json", action="store_true")
     doctor.add_argument("--data", type=Path, metavar="DIR")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol import connection
+from protocol import connection, known
 from protocol.client import Client, new_id
 from protocol.errors import ConnectionProblem, InvalidJob, UnknownJob
 from protocol.events import (
@@ -19,6 +19,7 @@ from protocol.events import (
     FrameArrived,
     JobChanged,
     JobsListed,
+    PoseArrived,
     Refused,
     RequestDone,
     RequestFailed,
@@ -30,7 +31,7 @@ from protocol.messages import TERMINAL, JobUpdate
 from .job_sound import sound_of
 from .jobfile import opened
 from .report import Reporter, make_reporter
-from .settings import default_connection
+from .settings import default_connection, known_backends
 from .takes import TakeFolder
 
 if TYPE_CHECKING:
@@ -152,7 +153,13 @@ def _client(told: argparse.Namespace) -> contextlib.AbstractContextManager[Clien
 
 
 def _path(told: argparse.Namespace) -> Path:
-    return told.connection or default_connection()
+    """A file, or the name of a backend that ``wanstage connect`` paired with."""
+    if told.connection is None:
+        return default_connection()
+    named: Path = told.connection
+    if not named.exists() and str(named) in known.names(known_backends()):
+        return known.path(known_backends(), str(named))
+    return named
 
 
 def _look_again(client: Client, path: Path) -> None:
@@ -244,6 +251,9 @@ def _follow(client: Client, job_id: str, take: TakeFolder | None, report: Report
             report.say(f"{event.reason}; trying again, the job goes on")
         elif isinstance(event, FrameArrived) and take:
             report.frame(event, take.write(event))
+            client.consumed(event)
+        elif isinstance(event, PoseArrived) and take:
+            take.write_pose(event)
             client.consumed(event)
         elif isinstance(event, JobChanged) and event.update.job_id == job_id:
             update = event.update

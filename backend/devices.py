@@ -62,6 +62,18 @@ def usable_cards() -> int:
     return found if visible is None else min(found, len(_visible(visible)))
 
 
+def card_of(device: str, found: Sequence[Card]) -> Card | None:
+    """The card that a worker's ``cuda:I`` means: torch counts those that CUDA_VISIBLE_DEVICES lets it see."""
+    index = int(device.partition(":")[2] or 0)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        names = _visible(visible)
+        if index >= len(names) or not names[index].isdecimal():  # by its UUID: which of them is not told
+            return found[0] if len(found) == 1 else None
+        index = int(names[index])
+    return next((card for card in found if card.index == index), None)
+
+
 def _visible(text: str) -> Sequence[str]:
     """The devices that CUDA_VISIBLE_DEVICES allows: those before the first one that is none (as CUDA reads it)."""
     names = [name.strip() for name in text.split(",")]

@@ -13,12 +13,19 @@ from pathlib import Path
 
 from protocol.errors import QuotaExceeded
 from protocol.limits import MIB
-from protocol.specs import JobSpec
+from protocol.specs import POSE_COLUMNS, JobSpec
 
 log = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _PNG_END = b"IEND\xaeB`\x82"
+_ZIP_END = b"PK\x05\x06"  # the record that ends every zip without a comment, 22 bytes long
+_PERSON_BYTES = 4 * POSE_COLUMNS
+
+
+def stored_as(spec: JobSpec) -> str:
+    """The suffix of the job's numbered results."""
+    return "pose" if spec.task == "pose" else spec.output.encoding
 
 
 class DiskFull(QuotaExceeded):
@@ -53,7 +60,9 @@ class FrameStore:
 
     def room_for(self, spec: JobSpec) -> None:
         """Raise DiskFull when the job's frames may not fit (counted as raw RGB8, which bounds PNG in practice)."""
-        nbytes = spec.frames * spec.width * spec.height * 3
+        nbytes = spec.made * spec.width * spec.height * 3
+        if spec.task == "pose":  # what is sent of each frame, and about three times as much in the file
+            nbytes = spec.frames * 4 * _PERSON_BYTES * (spec.pose.people if spec.pose else 1)
         self.room(nbytes)
         self._room_in_quota(nbytes)
 
@@ -92,6 +101,10 @@ class FrameStore:
             raise DiskFull(problem) from error
         self._used[job_id] = self._used.get(job_id, 0) + data.nbytes
 
+    def pictures(self, job_id: str) -> Path:
+        """The folder of a job's numbered results."""
+        return self._root / job_id
+
     def read(self, job_id: str, index: int, encoding: str) -> bytes:
         """One stored frame. Raises OSError when it is not there."""
         return self.path(job_id, index, encoding).read_bytes()
@@ -101,9 +114,9 @@ class FrameStore:
 
         ``check`` looks into each file too (after a crash): a frame that is not whole, and all after it, is removed.
         """
-        encoding, count = spec.output.encoding, 0
-        while count < spec.frames and (path := self.path(job_id, count, encoding)).exists():
-            if check and not _whole(path, spec):
+        encoding, count = stored_as(spec), 0
+        while count < spec.made and (path := self.path(job_id, count, encoding)).exists():
+            if check and not _whole(path, spec, count):
                 log.warning("job %s: frame %d is not whole and will be made again", job_id, count)
                 break
             count += 1
@@ -133,7 +146,11 @@ def _write_whole(path: Path, data: bytes | memoryview) -> None:
         raise
 
 
-def _whole(path: Path, spec: JobSpec) -> bool:
+def _whole(path: Path, spec: JobSpec, index: int) -> bool:
+    if spec.task == "pose":
+        if index < spec.frames:
+            return path.stat().st_size % _PERSON_BYTES == 0
+        return path.read_bytes()[-22:].startswith(_ZIP_END)
     if spec.output.encoding == "raw":
         return path.stat().st_size == spec.width * spec.height * 3
     return path.read_bytes().endswith(_PNG_END)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from backend import RELEASE
-from protocol import VERSION, limits, messages
+from protocol import FEATURES, VERSION, limits, messages
 from protocol.assets import AssetFolder
 from protocol.codec import Buffer
 from protocol.errors import AssetError, InvalidJob, ProtocolError, WanstageError
@@ -18,6 +19,7 @@ from protocol.specs import JobSpec
 from protocol.validation import validate
 from wan_models.registry import EngineRow
 
+from .estimates import Estimates
 from .frames import FrameStore
 from .headers import check_images
 from .jobs import Job
@@ -38,6 +40,8 @@ class Handlers:
         frames: FrameStore,
         engines: tuple[EngineRow, ...],
         models: Models,
+        *,
+        estimates: Estimates,
     ) -> None:
         """``engines`` are those that clients may ask for, ``models`` knows what theirs take."""
         self._scheduler, self._assets, self._frames = scheduler, assets, frames
@@ -55,6 +59,7 @@ class Handlers:
             messages.ListJobs: self._list,
             messages.GetSpec: self._spec,
             messages.GrantCredit: self._grant,
+            messages.EstimateJob: lambda peer, message, _: estimates.ask(peer, message),
         }
 
     def handle(self, peer: Peer, message: messages.ClientMessage, buffers: Sequence[Buffer]) -> None:
@@ -105,6 +110,7 @@ class Handlers:
         job = self._scheduler.taken(message.job_id, peer.user)
         if job is None:
             self._check(message.spec)
+            self._check_footage(message.spec, peer.user)
             job = self._scheduler.submit(message.job_id, peer.user, message.spec)
         return self.update(job, message.request)
 
@@ -130,6 +136,21 @@ class Handlers:
             problem = f"{len(absent)} assets of the job are not here ({absent[0].id[:12]} is one): upload them first"
             raise AssetError(problem)
         check_images(self._assets, spec)
+
+    def _check_footage(self, spec: JobSpec, owner: str) -> None:
+        """A job whose frames are looked at is of the same key and has them. Raises UnknownJob, InvalidJob."""
+        if spec.pose is None or not spec.pose.of_job:
+            return
+        other = self._scheduler.find(spec.pose.of_job, owner)
+        if other.spec.task == "pose" or other.spec.output.encoding != "png":
+            problem = f"job {other.job_id[:12]} has no pictures to look at: choose one whose frames are PNG"
+            raise InvalidJob(problem)
+        if not other.ended or other.frames_done < spec.frames:
+            problem = (
+                f"job {other.job_id[:12]} is {other.state} and has {other.frames_done} frames, {spec.frames} are to be "
+                "looked at: wait for its end, or ask for fewer"
+            )
+            raise InvalidJob(problem)
 
     def _attach(self, peer: Peer, message: messages.Attach, _: Sequence[Buffer]) -> messages.Message:
         job = self._scheduler.find(message.job_id, peer.user)
@@ -186,7 +207,13 @@ def welcome(
         server_id=server_id,
         backend=f"wanstage {RELEASE}",
         minor=VERSION[1],
+        features=FEATURES,
         engines=engines,
         devices=devices,
         reply_to=reply_to,
     )
+
+
+def paired(name: str, reply_to: int) -> messages.Paired:
+    """The answer to Pair."""
+    return messages.Paired(name, f"wanstage {RELEASE}", socket.gethostname()[:200], VERSION[1], reply_to)

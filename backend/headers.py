@@ -26,6 +26,8 @@ def _images(spec: specs.JobSpec) -> Iterator[tuple[specs.ImageRef, str]]:
         (pack.look_plate, "look plate of the drive pack"),
     ]
     named += [(each.reference.image, f"reference image of {each.name}") for each in pack.characters if each.reference]
+    if spec.redo:
+        named += [(each.image, f"kept frame {each.frame}") for each in spec.redo.kept]
     for ref, what in named:
         if ref is not None:
             yield ref, what

@@ -109,7 +109,7 @@ class Job:
         """
         if self.state != "running" or self.reading is not None:
             return None
-        spent, left = now - self.running_since, self.spec.frames - self.frames_done
+        spent, left = now - self.running_since, self.spec.made - self.frames_done
         if self.stage_frames > self.resumed_at:
             return spent / (self.frames_done - self.resumed_at) * left
         rest = self._rest_of_pass(now)
@@ -118,7 +118,7 @@ class Job:
     def _rest_of_pass(self, now: float) -> float | None:
         made, stage = self.frames_done - self.stage_frames, now - self.stage_since
         if made:
-            due = -(-self.spec.frames // self.passes) - self.resumed_at
+            due = -(-self.spec.made // self.passes) - self.resumed_at
             return stage / made * max(0, due - made)
         done, steps = self.progress.step, self.progress.steps
         return stage / done * (steps - done) if done and steps else None
@@ -137,7 +137,7 @@ class Job:
         return JobUpdate(
             job_id=self.job_id,
             state=self.state,
-            frames=self.spec.frames,
+            frames=self.spec.made,
             label=self.spec.label,
             task=self.spec.task,
             engine=self.spec.engine,

@@ -7,10 +7,7 @@ and taking it is one step, behind the system's lock of ``data/server.lock.guard`
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,7 +18,8 @@ from protocol import connection
 from protocol.connection import Connection
 from protocol.errors import WanstageError
 
-LOCAL = "local"
+from .clients import LOCAL, Clients
+from .private import alone, write_private
 
 
 class AlreadyServed(WanstageError):
@@ -54,23 +52,16 @@ def reachable(endpoint: str, host: str) -> str:
     return endpoint
 
 
-@contextlib.contextmanager
-def alone(guard: Path) -> Iterator[None]:
-    """One process at a time; the system lets go for one that dies. Waits for the others, raises OSError on Windows when
-    that takes over 10 s."""
-    handle = os.open(guard, os.O_RDWR | os.O_CREAT, 0o600)
+def _holder(path: Path) -> _Holder:
     try:
-        if sys.platform == "win32":
-            import msvcrt
+        return msgspec.json.decode(path.read_bytes(), type=_Holder)
+    except (OSError, msgspec.DecodeError):
+        return _Holder(0, 0.0)
 
-            msvcrt.locking(handle, msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _is_alive(holder: _Holder) -> bool:
+    """Start times may differ in the last digits between two readings of a clock that was adjusted."""
+    return abs(start_time(holder.pid) - holder.started) < 1.0
 
 
 class Lock:
@@ -81,7 +72,7 @@ class Lock:
         self._path = data / "server.lock"
         holder = _Holder(os.getpid(), start_time(os.getpid()), str(connection_file))
         scratch = self._path.with_name(f"server.lock.{os.getpid()}")
-        _write_private(scratch, msgspec.json.encode(holder), os.O_TRUNC)
+        write_private(scratch, msgspec.json.encode(holder), os.O_TRUNC)
         try:
             with alone(data / "server.lock.guard"):
                 self._refuse_if_held()
@@ -90,12 +81,8 @@ class Lock:
             scratch.unlink(missing_ok=True)
 
     def _refuse_if_held(self) -> None:
-        try:
-            holder = msgspec.json.decode(self._path.read_bytes(), type=_Holder)
-        except (OSError, msgspec.DecodeError):
-            holder = _Holder(0, 0.0)
-        # Start times may differ in the last digits between two readings of a clock that was adjusted.
-        if holder.pid and abs(start_time(holder.pid) - holder.started) < 1.0:
+        holder = _holder(self._path)
+        if holder.pid and _is_alive(holder):
             problem = (
                 f"a backend (process {holder.pid}) serves this data folder already; "
                 f"its connection file is {holder.connection_file}"
@@ -107,6 +94,41 @@ class Lock:
         self._path.unlink(missing_ok=True)
 
 
+class Listening(msgspec.Struct, frozen=True):
+    """Where the running server of a data folder listens, for commands on its machine. ``keys`` False = without any."""
+
+    endpoint: str
+    keys: bool = True
+
+    def write(self, data: Path) -> None:
+        """Tell it."""
+        write_private(data / _LISTENING, msgspec.json.encode(self), os.O_TRUNC)
+
+    @staticmethod
+    def gone(data: Path) -> None:
+        """Tell that nobody listens any more."""
+        (data / _LISTENING).unlink(missing_ok=True)
+
+
+_LISTENING = "listening.json"
+
+
+def listening(data: Path) -> Listening | None:
+    """Where the server of the data folder listens; None when none runs."""
+    if not serving(data):
+        return None
+    try:
+        return msgspec.json.decode((data / _LISTENING).read_bytes(), type=Listening)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def serving(data: Path) -> bool:
+    """Whether a server holds the data folder now."""
+    holder = _holder(data / "server.lock")
+    return bool(holder.pid) and _is_alive(holder)
+
+
 class Keys:
     """The key pairs of a data folder; made at first use."""
 
@@ -116,16 +138,22 @@ class Keys:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.server = self._pair("server")
         self._local = self._pair(LOCAL)
+        self.clients = Clients(self._folder)
 
     def allowed(self) -> frozenset[bytes]:
         """The public keys (Z85) of all clients."""
-        return frozenset({self._local.public.encode(), *(key.encode() for key in self._others().values())})
+        return frozenset({self._local.public.encode(), *(each.key.encode() for each in self.clients.listed().values())})
+
+    def name_of(self, key: str) -> str:
+        """What the client of a public key is called; empty for a key that is not allowed."""
+        if key == self._local.public:
+            return LOCAL
+        return next((name for name, each in self.clients.listed().items() if each.key == key), "")
 
     def add_client(self, name: str) -> _Pair:
         """A new pair for ``name``, whose public half is allowed from now on; the secret half is not kept here."""
         pair = _new_pair()
-        others = {**self._others(), name: pair.public}
-        _write_private(self._folder / "clients.json", msgspec.json.format(msgspec.json.encode(others)), os.O_TRUNC)
+        self.clients.add(name, pair.public)
         return pair
 
     def connection(self, endpoint: str, pair: _Pair | None = None) -> Connection:
@@ -135,16 +163,12 @@ class Keys:
             endpoint, self.server.public, pair.public, pair.secret, os.getpid(), round(start_time(os.getpid()), 3)
         )
 
-    def _others(self) -> dict[str, str]:
-        path = self._folder / "clients.json"
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
-
     def _pair(self, name: str) -> _Pair:
         path = self._folder / f"{name}.json"
         if path.exists():
             return msgspec.json.decode(path.read_bytes(), type=_Pair)
         pair = _new_pair()
-        _write_private(path, msgspec.json.encode(pair), os.O_EXCL)
+        write_private(path, msgspec.json.encode(pair), os.O_EXCL)
         return pair
 
 
@@ -169,9 +193,3 @@ class ConnectionFile:
 def _new_pair() -> _Pair:
     public, secret = zmq.curve_keypair()
     return _Pair(public.decode(), secret.decode())
-
-
-def _write_private(path: Path, data: bytes, flag: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)

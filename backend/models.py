@@ -75,6 +75,10 @@ class Models:
 
         return store.installed(row, self._options)
 
+    def lacking(self, name: str) -> str:
+        """What a model lacks, in a sentence, as last seen; empty when nothing is known to be missing."""
+        return self._missing.get(name, "")
+
     # ---- for jobs -----------------------------------------------------------------------------------
 
     def check(self, engine: EngineRow, spec: JobSpec) -> None:
@@ -110,7 +114,7 @@ class Models:
 def passes(spec: JobSpec) -> int:
     """How often the model goes through its stages for this job: once, or once for each segment."""
     row = _ROWS.get(spec.model)
-    return row.passes(spec.frames, spec.talk.start_from_reference) if row else 1
+    return row.passes(spec.made, spec.talk.start_from_reference) if row else 1
 
 
 def _rows(engine: EngineRow) -> tuple[ModelRow, ...]:

@@ -122,16 +122,21 @@ def _list(told: argparse.Namespace) -> int:
 
 def _pull(told: argparse.Namespace) -> int:
     from wan_models.store.hubs import open_hub
+    from wan_models.store.landmarkers import pull_landmarker
     from wan_models.store.pull import pull
 
-    options, hub = _options(told), open_hub(told.hub)
-    for item in _items(told):
+    options, items = _options(told), _items(told)
+    hub = open_hub(told.hub) if any(item.landmarker is None for item in items) else None
+    for item in items:
         there = "" if told.again else _elsewhere(item, options)
         if there:
             _say(told, f"{item.name} is here already: {there} (--again downloads it all the same)", item.name, there)
             continue
-        with _watch(told, f"{item.name} from {hub.name}") as watcher:
-            path = pull(item, hub, options, watcher)
+        with _watch(told, f"{item.name} from {'Google' if item.landmarker or hub is None else hub.name}") as watcher:
+            if item.landmarker or hub is None:
+                path = pull_landmarker(item, item.landmarker, options, watcher)
+            else:
+                path = pull(item, hub, options, watcher)
         _say(told, f"{item.name} is whole: {path}", item.name, str(path))
     return 0
 

@@ -15,7 +15,7 @@ import zmq
 
 from protocol import limits
 from protocol.codec import Buffer, encode
-from protocol.messages import FrameReady, JobUpdate, Message, PreviewReady
+from protocol.messages import FrameReady, JobUpdate, Message, PoseReady, PreviewReady
 
 from .jobs import Job
 
@@ -142,14 +142,20 @@ class Peer:
     def _send_frame(self, wire: Wire, source: Source, job: Job) -> None:
         index = self.following[job.job_id]
         data = source.frame(job, index)
-        header = FrameReady(
-            job_id=job.job_id,
-            index=index,
-            encoding=job.spec.output.encoding,
-            width=job.spec.width,
-            height=job.spec.height,
-            note=job.notes.get(index, ""),
-        )
+        header = _header(job, index)
         wire.send(self.identity, encode(header, data))
         self.credit -= len(data)
         self.following[job.job_id] = index + 1
+
+
+def _header(job: Job, index: int) -> FrameReady | PoseReady:
+    if job.spec.task == "pose":
+        return PoseReady(job.job_id, index, "people" if index < job.spec.frames else "file")
+    return FrameReady(
+        job_id=job.job_id,
+        index=index,
+        encoding=job.spec.output.encoding,
+        width=job.spec.width,
+        height=job.spec.height,
+        note=job.notes.get(index, ""),
+    )

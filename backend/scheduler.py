@@ -6,8 +6,8 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 
 from protocol import limits
 from protocol.errors import InvalidJob, QuotaExceeded, UnknownJob
@@ -17,7 +17,8 @@ from protocol.specs import JobSpec
 from wan_models.registry import EngineRow
 
 from . import worker_messages as wm
-from .frames import DiskFull, FrameStore
+from .frames import DiskFull, FrameStore, stored_as
+from .history import Measured
 from .jobs import Job
 from .models import passes
 from .store import JobStore, NotStored
@@ -28,6 +29,13 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], float]
 DEFAULT_GRACE_S = 5.0
 _KILLED = -9  # by signal 9, which on Linux is what happens to the largest process when memory runs out
+
+
+Lane = Literal["plain", "card", "aside"]
+
+
+def _lane_of(slot: Slot) -> Lane:
+    return "aside" if slot.aside else "card" if slot.on_card else "plain"
 
 
 class Listener(Protocol):
@@ -112,9 +120,24 @@ class Scheduler:
         """1 = next of those that wait for the same workers; 0 = not waiting."""
         if job.state != "queued" or job.job_id not in self._queue:
             return 0
-        lane = self._lane(job)
+        lane = self._lane(job.spec.engine)
         before = itertools.takewhile(lambda each: each != job.job_id, self._queue)
-        return 1 + sum(self._lane(self._jobs[each]) == lane for each in before)
+        return 1 + sum(self._lane(self._jobs[each].spec.engine) == lane for each in before)
+
+    def ahead(self, engine: str) -> int:
+        """How many jobs have to end before one of this engine could begin, if it were submitted now."""
+        lane = self._lane(engine)
+        before = sum(not job.ended and self._lane(job.spec.engine) == lane for job in self._jobs.values())
+        return max(0, before - max(0, len(self.slots_for(engine)) - 1))
+
+    def slots_for(self, engine: str) -> tuple[Slot, ...]:
+        """The workers that an engine's jobs may go to."""
+        lane = self._lane(engine)
+        return tuple(slot for slot in self._supervisor.slots if _lane_of(slot) == lane)
+
+    def runs(self) -> Sequence[Measured]:
+        """Jobs that ran here, oldest first."""
+        return self._store.runs()
 
     def submit(self, job_id: str, owner: str, spec: JobSpec) -> Job:
         """Put a checked spec on disk and in the queue. Raises QuotaExceeded."""
@@ -130,7 +153,7 @@ class Scheduler:
         self._jobs[job_id] = job
         self._queue.append(job_id)
         log.info(
-            "job %s: %s by %s, %d frames of %dx%d", job_id, spec.task, spec.engine, spec.frames, spec.width, spec.height
+            "job %s: %s by %s, %d frames of %dx%d", job_id, spec.task, spec.engine, spec.made, spec.width, spec.height
         )
         self._changed(job)
         self.assign()
@@ -171,7 +194,9 @@ class Scheduler:
         """Give waiting jobs to idle workers, in order; where no worker can be started, say so to the jobs."""
         for job_id in list(self._queue):
             job = self._jobs[job_id]
-            slots = [slot for slot in self._supervisor.slots if slot.on_card == self._lane(job)]
+            slots = self.slots_for(job.spec.engine)
+            for slot in slots:
+                slot.wanted = True
             idle = [slot for slot in slots if slot.state == "idle"]
             if idle:
                 self._queue.remove(job_id)
@@ -182,13 +207,17 @@ class Scheduler:
                 problem = "no worker process can be started: 'wanstage doctor' and the worker's log say why"
                 self._fail(job, problem, "job_failed")
 
-    def _lane(self, job: Job) -> bool:
-        """Whether the job is for the workers with a graphics card: engines that use one go there, the others only
-        where there is no other worker, so that none of them waits behind a long job."""
-        row = self._engines.get(job.spec.engine)
-        if row is not None and row.on_card:
-            return any(slot.on_card for slot in self._supervisor.slots)
-        return all(slot.on_card for slot in self._supervisor.slots)
+    def _lane(self, engine: str) -> Lane:
+        """Which workers an engine's jobs are for. Engines that use a graphics card go to those that have one, those
+        that are kept aside to theirs; the others to a card only where there is no other worker, so that none waits
+        behind a long job.
+        """
+        row, lanes = self._engines.get(engine), {_lane_of(slot) for slot in self._supervisor.slots}
+        if row is not None and row.on_card and "card" in lanes:
+            return "card"
+        if row is not None and row.aside and "aside" in lanes:
+            return "aside"
+        return "plain" if "plain" in lanes else "card"
 
     def shelve(self) -> None:
         """The server stops: what runs goes back to the queue, and the attempt does not count."""
@@ -215,6 +244,7 @@ class Scheduler:
             return
         job = self._jobs[message.job_id]
         job.card = getattr(message, "card", job.card)
+        slot.card = job.card
         if isinstance(message, wm.Reading):
             job.read(message.what, message.done, message.total, self._clock())
         else:  # the engine does something else: whatever it read is there
@@ -246,7 +276,9 @@ class Scheduler:
         self._save(job)
         slot.state, slot.job_id, slot.kill_at, slot.model = "busy", job.job_id, None, job.spec.model
         log.info("job %s: attempt %d begins at frame %d on %s", job.job_id, job.attempt, job.frames_done, slot.name)
-        slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done))
+        pose = job.spec.pose
+        footage = str(self._frames.pictures(pose.of_job)) if pose and pose.of_job else ""
+        slot.send(wm.RunJob(job.job_id, job.attempt, job.spec, job.frames_done, footage))
 
     def _started(self, job: Job) -> None:
         if job.state == "loading":
@@ -261,7 +293,7 @@ class Scheduler:
         if job.state not in {"running", "cancelling"} or message.index != job.frames_done:
             return
         try:
-            self._frames.write(job.job_id, message.index, job.spec.output.encoding, pixels, message.note)
+            self._frames.write(job.job_id, message.index, stored_as(job.spec), pixels, message.note)
         except OSError as error:
             problem = f"frame {message.index} could not be stored: {error.strerror or error}"
             self._give_up(job, slot, problem, "job_failed")
@@ -291,12 +323,12 @@ class Scheduler:
         slot.state, slot.job_id, slot.kill_at = "idle", "", None
 
     def _ended(self, job: Job, message: wm.RunEnded) -> None:
-        if message.outcome != "failed" and job.frames_done == job.spec.frames:
+        if message.outcome != "failed" and job.frames_done == job.spec.made:
             self._end(job, "finished")
         elif job.state == "cancelling":
             self._end(job, "cancelled")
         else:
-            error = message.error or f"the worker stopped after {job.frames_done} of {job.spec.frames} frames"
+            error = message.error or f"the worker stopped after {job.frames_done} of {job.spec.made} frames"
             self._fail(job, error, message.code if message.error else "job_failed")
 
     def _lost(self, slot: Slot, job_id: str, status: int) -> None:
@@ -332,6 +364,8 @@ class Scheduler:
         job.timings["total"] = round(time.time() - job.created, 3)
         log.info("job %s: %s with %d frames after %.2f s", job.job_id, state, job.frames_done, job.timings["total"])
         self._save(job)
+        if job.resumed_at == 0:
+            self._store.keep_run(job)
 
     def _save(self, job: Job) -> None:
         try:
@@ -354,7 +388,7 @@ class Scheduler:
             self._end(job, "cancelled")
         elif job.state == "queued":
             self._queue.append(job.job_id)
-        elif job.state == "running" and job.frames_done == job.spec.frames:
+        elif job.state == "running" and job.frames_done == job.spec.made:
             self._end(job, "finished")
         elif crashed:
             self._retry(job, "the server ended")

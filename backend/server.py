@@ -16,15 +16,17 @@ from protocol import limits, messages
 from protocol.assets import AssetFolder
 from protocol.codec import Buffer, decode_client, encode
 from protocol.connection import Connection
-from protocol.errors import HelloRequired, ProtocolError
+from protocol.errors import HelloRequired, KeyRefused, ProtocolError, Unsupported, WanstageError
 from wan_models.registry import engine_infos
 
 from . import worker_messages as wm
-from .frames import FrameStore
-from .handlers import Handlers, error_reply, welcome
+from .estimates import Estimates
+from .frames import FrameStore, stored_as
+from .handlers import Handlers, error_reply, paired, welcome
 from .jobs import Job
-from .lifetime import ConnectionFile, Keys, Lock, reachable
+from .lifetime import ConnectionFile, Keys, Listening, Lock, reachable
 from .models import Models
+from .pairing import Door
 from .peers import Peer, Source
 from .scheduler import Scheduler
 from .settings import Settings
@@ -60,6 +62,7 @@ class Server:
             self._lock = Lock(settings.data, settings.connection_file)
             undo.callback(self._lock.release)
             self._keys = Keys(settings.data)
+            self._door = Door(self._keys, settings.data / "keys", clock)
             self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             undo.callback(self._context.destroy, linger=0)
             self._zap = ZapHandler(self._context)
@@ -100,12 +103,13 @@ class Server:
         fleet = Fleet(
             data / "assets",
             data / "logs",
-            tuple(row.name for row in self._engines if not row.missing and not row.on_card),
+            tuple(row.name for row in self._engines if not (row.missing or row.on_card or row.aside)),
             threads_each(len(settings.workers)),
             tuple(row.name for row in self._engines if not row.missing and row.on_card),
             settings.models,
         )
-        self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet)
+        aside = tuple(row.name for row in self._engines if row.aside and not row.missing)
+        self._supervisor = Supervisor(self._context, self._zap, settings.workers, fleet, aside=bool(aside))
         self._scheduler = Scheduler(
             self._store,
             self._frames,
@@ -117,7 +121,9 @@ class Server:
         )
         self._scheduler.listener = self
         self._models = Models(settings.models, self._engines)
-        self._handlers = Handlers(self._scheduler, self._assets, self._frames, self._engines, self._models)
+        about = (self._engines, self._models)
+        self._estimates = Estimates(self._scheduler, self._assets, *about, options=settings.models)
+        self._handlers = Handlers(self._scheduler, self._assets, self._frames, *about, estimates=self._estimates)
         self._source = Source(self._scheduler.peek, self._handlers.update, self._read_frame)
 
     # ---- lifetime -----------------------------------------------------------------------------------
@@ -138,8 +144,11 @@ class Server:
         for name in settings.new_clients:
             paths.append(settings.connection_file.with_name(f"connection-{name}.json"))
             ConnectionFile(paths[-1], keys.connection(far, keys.add_client(name)))
-        self._zap.allow(DOMAIN, keys.allowed())
+        self._door.refresh()
+        self._zap.allow(DOMAIN, self._door.allowed)
+        self._zap.let_knock(lambda domain: domain == DOMAIN and self._door.knocking)
         self._file = ConnectionFile(settings.connection_file, content)
+        Listening(self.endpoint, secure).write(settings.data)
         return paths
 
     def stop(self) -> None:
@@ -158,6 +167,7 @@ class Server:
 
     def _close(self) -> None:
         self._file.remove()
+        Listening.gone(self._settings.data)
         self._scheduler.shelve()
         self._supervisor.stop()
         self._store.close()
@@ -179,8 +189,10 @@ class Server:
         more = self._deliver()
         with self._workers_polled():
             waiting = any(peer.waiting for peer in self._peers.values())
-            timeout = 0 if more else UNSENT_MS if waiting else BUSY_MS if self._scheduler.unfinished else IDLE_MS
+            busy = self._scheduler.unfinished or self._estimates.waiting
+            timeout = 0 if more else UNSENT_MS if waiting else BUSY_MS if busy else IDLE_MS
             events = dict(self._poller.poll(timeout))
+        self._look_at_the_door()
         if self._zap.socket in events:
             self._zap.answer()
         if self._router in events:
@@ -189,6 +201,7 @@ class Server:
             if slot.socket in events:
                 for message, pixels in slot.receive():
                     self._scheduler.hear(slot, message, pixels)
+        self._estimates.turn(lambda peer, error, request: peer.reply(error_reply(error, request)))
         self._expire()
         self._prune_assets()
         self._scheduler.tick()
@@ -221,6 +234,13 @@ class Server:
             log.warning("a message of client %s was refused: %s", user[:8], error)
             self._send_loose(identity, encode(error_reply(error, error.request, error.job_id)))
             return
+        if isinstance(message, messages.Pair):
+            self._pair(identity, user, message)
+            return
+        if not self._may(user):  # in while a pairing code is open, or unpaired since
+            problem = "this backend does not know your key (any more): pair first, by a code of 'wanstage pair'"
+            self._send_loose(identity, encode(error_reply(KeyRefused(problem), message.request)))
+            return
         if isinstance(message, messages.Hello):
             self._hello(identity, user, message)
             return
@@ -235,6 +255,35 @@ class Server:
             del self._peers[identity]
             return
         self._handlers.handle(peer, message, buffers)
+
+    def _look_at_the_door(self) -> None:
+        """Commands on this machine pair and unpair clients while we run: both take effect at once."""
+        if not self._door.refresh():
+            return
+        self._zap.allow(DOMAIN, self._door.allowed)
+        for peer in list(self._peers.values()):
+            if not self._may(peer.user):
+                log.info("a client (key %s) was unpaired: its connection ends", peer.user[:8])
+                del self._peers[peer.identity]
+                problem = "this client was unpaired from the backend"
+                self._send_loose(peer.identity, encode(error_reply(HelloRequired(problem))))
+
+    def _may(self, user: str) -> bool:
+        return self._settings.insecure_loopback or self._door.is_allowed(user)
+
+    def _pair(self, identity: bytes, user: str, asked: messages.Pair) -> None:
+        """Let a key in; then it says hello as any other."""
+        try:
+            if self._settings.insecure_loopback:
+                problem = "this backend runs without keys, so there is nothing to pair with"
+                raise Unsupported(problem)
+            name = self._door.pair(user, asked.secret, asked.name)
+        except WanstageError as error:
+            log.info("a client (%s) was not paired: %s", asked.client, error)
+            self._send_loose(identity, encode(error_reply(error, asked.request)))
+            return
+        self._zap.allow(DOMAIN, self._door.allowed)
+        self._send_loose(identity, encode(paired(name, asked.request)))
 
     def _hello(self, identity: bytes, user: str, hello: messages.Hello) -> None:
         for old in [each for each in self._peers.values() if (each.session_id, each.user) == (hello.session_id, user)]:
@@ -284,7 +333,7 @@ class Server:
             self.send(identity, parts)
 
     def _read_frame(self, job: Job, index: int) -> bytes:
-        return self._frames.read(job.job_id, index, job.spec.output.encoding)
+        return self._frames.read(job.job_id, index, stored_as(job.spec))
 
     # ---- from the scheduler -------------------------------------------------------------------------
 

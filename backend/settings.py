@@ -73,3 +73,8 @@ def default_connection() -> Path:
     """``$WANSTAGE_CONNECTION``, else ``connection.json`` in the user's data folder."""
     told = os.environ.get(CONNECTION_VARIABLE)
     return Path(told) if told else default_data() / "connection.json"
+
+
+def known_backends() -> Path:
+    """Where the command line keeps the connection files of the backends that it was paired with."""
+    return default_data() / "backends"

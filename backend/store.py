@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +12,10 @@ import msgspec
 from protocol.errors import QuotaExceeded
 from protocol.specs import JobSpec
 
+from .history import Measured, Question, question_of
 from .jobs import Job
+
+log = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -34,6 +39,16 @@ ON CONFLICT(job_id) DO UPDATE SET state=excluded.state, attempt=excluded.attempt
 """
 
 
+_RUNS = """
+CREATE TABLE runs (
+    question BLOB NOT NULL,
+    timings BLOB NOT NULL
+) STRICT
+"""
+RUNS_KEPT = 500
+"""Of jobs that ran: what was asked and how long each stage took, to tell how long others will take."""
+
+
 class NotStored(QuotaExceeded):
     """The disk is full, or the database is locked or gone."""
 
@@ -47,6 +62,10 @@ class JobStore:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.execute(_SCHEMA)
+        if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name='runs'").fetchone():
+            self._db.execute(_RUNS)
+            for job in self.load():  # of a version that kept no runs
+                self.keep_run(job)
 
     def save(self, job: Job) -> None:
         """Insert the job, or update what changes in its life. Raises NotStored."""
@@ -91,6 +110,42 @@ class JobStore:
             for row in rows
         ]
 
+    def keep_run(self, job: Job) -> None:
+        """Remember how long a finished job took; nothing of one that was resumed, failed or made only a part anew. It
+        outlives the job.
+        """
+        if job.state != "finished" or job.attempt != 1 or job.spec.redo is not None:
+            return
+        row = msgspec.msgpack.encode(question_of(job.spec)), msgspec.json.encode(job.timings)
+        try:
+            self._db.execute("INSERT INTO runs VALUES (?,?)", row)
+            self._db.execute("DELETE FROM runs WHERE rowid <= (SELECT max(rowid) FROM runs) - ?", (RUNS_KEPT,))
+        except sqlite3.OperationalError as error:  # a full disk: the job itself is told of elsewhere
+            log.warning("how long job %s took could not be kept: %s", job.job_id, error)
+
+    def runs(self) -> list[Measured]:
+        """Those that are kept, oldest first."""
+        return _runs(self._db)
+
     def close(self) -> None:
         """Fold the log back into the file and close it."""
         self._db.close()
+
+
+def runs_of(path: Path) -> list[Measured]:
+    """As ``JobStore.runs``, of a database that a server may have open; empty when there is none."""
+    if not path.is_file():
+        return []
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return _runs(db)
+    except sqlite3.Error as error:
+        log.info("%s tells of no runs: %s", path, error)
+        return []
+
+
+def _runs(db: sqlite3.Connection) -> list[Measured]:
+    return [
+        Measured(msgspec.msgpack.decode(row[0], type=Question), msgspec.json.decode(row[1], type=dict[str, float]))
+        for row in db.execute("SELECT question, timings FROM runs ORDER BY rowid")
+    ]

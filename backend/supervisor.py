@@ -74,16 +74,20 @@ def bound_endpoint(socket: zmq.Socket[bytes]) -> str:
 class Slot:
     """One place for a worker process. ``job_id`` is what it works on."""
 
-    def __init__(self, device: str, context: Context, zap: ZapHandler, folder: Path, fleet: Fleet) -> None:
+    def __init__(
+        self, device: str, context: Context, zap: ZapHandler, folder: Path, fleet: Fleet, *, aside: bool = False
+    ) -> None:
         """Nothing runs until ``start``; ``folder`` is private and its path short (ipc paths end at 104 characters).
 
-        ``device`` is cpu:N or cuda:N.
+        ``device`` is cpu:N or cuda:N. ``aside``: for the engines that have a process of their own, which starts only
+        when it is ``wanted``.
         """
-        self.device = device
-        self.name = device.replace(":", "")
+        self.device, self.aside, self.wanted = device, aside, not aside
+        self.name = "aside" if aside else device.replace(":", "")
         self.state: State = "off"
         self.job_id = ""
         self.model = ""  # of the process's last job
+        self.card: wm.Card = wm.NO_CARD  # MiB of its card: held by it, free, in all, as it last told
         self.kill_at: float | None = None
         self.start_at = 0.0
         self.failed_starts = 0
@@ -126,7 +130,7 @@ class Slot:
 
     def _bind(self, socket: zmq.Socket[bytes]) -> wm.WorkerConfig:
         fleet = self._fleet
-        warm = fleet.warm_on_card if self.on_card else fleet.warm
+        warm = fleet.warm_on_card if self.on_card else () if self.aside else fleet.warm
         options = replace(fleet.options, device=self.device if self.on_card else "cpu")
         plain = wm.WorkerConfig("", str(fleet.assets), warm=warm, threads=fleet.threads, options=options)
         if zmq.has("ipc"):
@@ -205,22 +209,26 @@ class Slot:
         if self.socket is not None:
             self.socket.close(linger=0)
             self.socket = None
-        self.state, self.job_id, self.model, self.kill_at = "off", "", "", None
+        self.state, self.job_id, self.model, self.kill_at, self.card = "off", "", "", None, wm.NO_CARD
 
 
 class Supervisor:
     """All slots, kept running. ``lost(slot, job_id, status)`` is called after a worker ended with a job."""
 
-    def __init__(self, context: Context, zap: ZapHandler, devices: Sequence[str], fleet: Fleet) -> None:
-        """One slot a device (cpu:N, cuda:N). Starts nothing yet."""
+    def __init__(
+        self, context: Context, zap: ZapHandler, devices: Sequence[str], fleet: Fleet, *, aside: bool = False
+    ) -> None:
+        """One slot a device (cpu:N, cuda:N), and one more where engines want one ``aside``. Starts nothing yet."""
         self._folder = Path(tempfile.mkdtemp(prefix="wanstage-"))
         fleet.log_folder.mkdir(parents=True, exist_ok=True)
         self.slots = [Slot(device, context, zap, self._folder, fleet) for device in devices]
+        if aside:
+            self.slots.append(Slot("cpu:0", context, zap, self._folder, fleet, aside=True))
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """One name a slot."""
-        return tuple(slot.device for slot in self.slots)
+        """One name a slot, but for the one that is kept aside."""
+        return tuple(slot.device for slot in self.slots if not slot.aside)
 
     def tick(self, now: float, lost: Callable[[Slot, str, int], None]) -> None:
         """Kill what is overdue, notice what ended, start what is due."""
@@ -231,7 +239,7 @@ class Supervisor:
             status = slot.gone()
             if status is not None:
                 self._bury(slot, status, now, lost)
-            if slot.state == "off" and now >= slot.start_at:
+            if slot.state == "off" and slot.wanted and now >= slot.start_at:
                 self._start(slot, now, lost)
 
     def _start(self, slot: Slot, now: float, lost: Callable[[Slot, str, int], None]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from protocol.errors import RequestError
-from protocol.events import FrameArrived
+from protocol.events import FrameArrived, PoseArrived
 
 from .job_sound import sound_of
 
@@ -70,6 +70,14 @@ class TakeFolder:
         scratch.replace(path)
         self.count = frame.index + 1
         return path
+
+    def write_pose(self, found: PoseArrived) -> None:
+        """``pose.npz`` when the pose file comes; what it was made of is not kept."""
+        if found.header.kind == "file":
+            scratch = self.folder / "pose.tmp"
+            scratch.write_bytes(found.data)
+            scratch.replace(self.folder / "pose.npz")
+        self.count = found.index + 1
 
     def keep_sound(self, sound: Sound) -> None:
         """Copy the job's sound beside its frames: a movie that is made later has it too. Raises RequestError."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from protocol import limits, specs
@@ -77,6 +78,30 @@ class LazyMaps(Sequence["NDArray[Any]"]):
 
     def _load(self, index: int) -> NDArray[Any]:
         return load_array(self._folder, self._refs[index], f"{self._what} {index}")
+
+
+class LazyFrames(Mapping[int, "NDArray[np.uint8]"]):
+    """Pictures of a clip by their numbers, uint8 sRGB (h,w,3), decoded when asked for; the last KEPT are kept."""
+
+    def __init__(self, folder: AssetFolder, refs: Sequence[specs.KeptFrame]) -> None:
+        self._folder, self._refs = folder, {each.frame: each.image for each in refs}
+        self._kept: dict[int, NDArray[np.uint8]] = {}  # oldest first
+
+    def __len__(self) -> int:
+        return len(self._refs)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._refs)
+
+    def __getitem__(self, frame: int) -> NDArray[np.uint8]:
+        """Frame ``frame`` of the clip. Raises InvalidJob when its asset is damaged."""
+        found = self._kept.pop(frame, None)
+        if found is None:
+            found = load_image(self._folder, self._refs[frame], f"kept frame {frame}")
+        self._kept[frame] = found
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found
 
 
 @cache
@@ -161,8 +186,11 @@ def load_sound(folder: AssetFolder, ref: specs.SoundRef) -> requests.Sound:
     return requests.Sound(folder.path(ref.asset.id), ref.start, " ".join(ref.name.split()) or "the sound")
 
 
-def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
-    """What the engine is asked. Raises InvalidJob when an asset is missing or damaged."""
+def to_request(folder: AssetFolder, spec: specs.JobSpec, footage: str = "") -> requests.Request:
+    """What the engine is asked. ``footage``: the folder of another job's frames, for the task pose.
+
+    Raises InvalidJob when an asset is missing or damaged.
+    """
     sampler, animate = spec.sampler, spec.animate
     return requests.Request(
         task=spec.task,
@@ -178,6 +206,7 @@ def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
         last_image=load_image(folder, spec.last_image, "last image") if spec.last_image else None,
         pack=_pack(folder, spec.pack) if spec.pack else None,
         sound=load_sound(folder, spec.sound) if spec.sound else None,
+        pose=_pose(folder, spec.pose, footage) if spec.pose else None,
         sampler=requests.SamplerSettings(
             sampler.steps, sampler.guidance, sampler.guidance_low, sampler.shift, sampler.preset
         ),
@@ -186,6 +215,45 @@ def to_request(folder: AssetFolder, spec: specs.JobSpec) -> requests.Request:
         talk=requests.TalkSettings(spec.talk.start_from_reference, spec.talk.follow_pose),
         plan=spec.plan,
         previews=spec.output.previews,
+        redo=_redo(folder, spec.redo) if spec.redo else None,
+    )
+
+
+def _redo(folder: AssetFolder, redo: specs.Redo) -> requests.Redo:
+    return requests.Redo(
+        first=redo.first,
+        last=redo.last,
+        kept=LazyFrames(folder, redo.kept),
+        overlap=redo.overlap,
+        character=redo.character,
+        mask=LazyMaps(folder, redo.mask, "mask of the kept frames"),
+        match_color=redo.match_color,
+    )
+
+
+def _pose(folder: AssetFolder, pose: specs.Pose, footage: str) -> requests.PoseRequest:
+    video = pose.video
+    if video is not None and not folder.has(video.asset):
+        problem = f"the film cannot be read: asset {video.asset.id[:12]} is not here, send the job again"
+        raise InvalidJob(problem)
+    if video is None and not Path(footage).is_dir():
+        problem = f"the frames of job {pose.of_job[:12]} are gone: make them again, or send a film"
+        raise InvalidJob(problem)
+    name = " ".join(video.name.split()) or "the film" if video else f"job {pose.of_job[:12]}"
+    return requests.PoseRequest(
+        footage=folder.path(video.asset.id) if video else Path(footage),
+        name=name,
+        person=pose.person,
+        people=pose.people,
+        height=pose.height,
+        camera=_camera(folder, pose.camera) if pose.camera else None,
+        field_of_view=pose.field_of_view,
+        hands=pose.hands,
+        face=pose.face,
+        smooth=pose.smooth,
+        gap_s=pose.gap_s,
+        hold_feet=pose.hold_feet,
+        joint_limits=pose.joint_limits,
     )
 
 

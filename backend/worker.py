@@ -22,7 +22,7 @@ import zmq
 from protocol.assets import AssetFolder
 from protocol.errors import JobFailed, WanstageError
 from wan_models.engine import Engine, Reports, RequestRefused, out_of_memory
-from wan_models.events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
+from wan_models.events import Event, FramesDecoded, PoseFound, Preview, StageStarted, StepDone, Warned, WeightsRead
 from wan_models.registry import open_engine, preload
 
 from . import worker_messages as wm
@@ -132,7 +132,7 @@ class Worker:
     def _generate(self, run: wm.RunJob) -> None:
         stop = partial(self._asked_to_stop, run.job_id)
         engine = self._engine(run.spec.engine)
-        request = to_request(self._assets, run.spec)
+        request = to_request(self._assets, run.spec, run.footage)
         engine.check(request)
         if stop():
             raise Stopped
@@ -151,8 +151,8 @@ class Worker:
                 events.close()  # now, not when the error that came is forgotten: it may hold a card's memory
         if stop():
             raise Stopped
-        if made != run.spec.frames:
-            problem = f"the engine {run.spec.engine} made {made} of {run.spec.frames} frames: report this as a bug"
+        if made != run.spec.made:
+            problem = f"the engine {run.spec.engine} made {made} of {run.spec.made} frames: report this as a bug"
             raise EngineMisbehaved(problem)
         self._outbox.flush(stop)
 
@@ -171,15 +171,17 @@ class Worker:
                 self._outbox.put(wm.PreviewMade(run.job_id, event.index, width, height), pixels.tobytes, stop)
             case FramesDecoded():
                 return self._frames(run, event, made, stop)
+            case PoseFound():
+                return self._pose(run, event, made, stop)
         return made
 
     def _frames(self, run: wm.RunJob, event: FramesDecoded, made: int, stop: Callable[[], bool]) -> int:
         spec = run.spec
         expected = (spec.height, spec.width, 3)
-        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.frames:
+        if event.first != made or event.frames.shape[1:] != expected or made + len(event.frames) > spec.made:
             problem = (
                 f"the engine {spec.engine} gave frames {event.frames.shape} from {event.first}, "
-                f"expected from {made} as {expected}, {spec.frames} in all: report this as a bug"
+                f"expected from {made} as {expected}, {spec.made} in all: report this as a bug"
             )
             raise EngineMisbehaved(problem)
         notes = dict(event.notes)
@@ -188,6 +190,17 @@ class Worker:
                 message = wm.FrameMade(run.job_id, index, notes.get(index, ""))
                 self._outbox.put(message, partial(encode_frame, frame.copy(), spec), stop)
         return made + len(event.frames)
+
+    def _pose(self, run: wm.RunJob, event: PoseFound, made: int, stop: Callable[[], bool]) -> int:
+        if event.index != made or event.file != (made == run.spec.frames) or made >= run.spec.made:
+            problem = (
+                f"the engine {run.spec.engine} gave people of frame {event.index}, {made} is due: report this as a bug"
+            )
+            raise EngineMisbehaved(problem)
+        if made >= run.first_frame:
+            data = event.data
+            self._outbox.put(wm.FrameMade(run.job_id, made), lambda: data, stop)
+        return made + 1
 
 
 class Readings:

@@ -55,12 +55,15 @@ class Note(Struct, frozen=True, tag_field="type"):
 
 
 class RunJob(Note, tag="run", frozen=True):
-    """Do this job; frames below ``first_frame`` are stored already and need not be sent."""
+    """Do this job; frames below ``first_frame`` are stored already and need not be sent. ``footage``: the folder of the
+    pictures that the task pose looks at, where they are another job's.
+    """
 
     job_id: str
     attempt: int
     spec: JobSpec
     first_frame: int = 0
+    footage: str = ""
 
 
 class CancelRun(Note, tag="cancel", frozen=True):

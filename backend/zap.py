@@ -7,6 +7,7 @@ which matches the domain itself. Bind it before any socket that sets ``zap_domai
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import zmq
 from zmq.utils import z85
@@ -26,10 +27,16 @@ class ZapHandler:
         self.socket.linger = 0
         self.socket.bind(ENDPOINT)
         self._allowed: dict[bytes, frozenset[bytes]] = {}
+        self._knocking: Callable[[bytes], bool] = _nobody
 
     def allow(self, domain: bytes, keys: frozenset[bytes]) -> None:
         """Let these public keys (Z85) in at sockets of ``domain``; replaces what was allowed before."""
         self._allowed[domain] = keys
+
+    def let_knock(self, may: Callable[[bytes], bool]) -> None:
+        """Where ``may(domain)`` says so, keys that are not allowed get in too: whoever reads the socket must tell them
+        apart by their User-Id."""
+        self._knocking = may
 
     def answer(self) -> None:
         """Answer every waiting request without blocking."""
@@ -47,5 +54,11 @@ class ZapHandler:
         key = z85.encode(credentials) if mechanism == b"CURVE" and len(credentials) == 32 else b""
         if key and key in self._allowed.get(domain, frozenset()):
             return [_VERSION, number, b"200", b"OK", key, b""]
+        if key and self._knocking(domain):
+            return [_VERSION, number, b"200", b"may pair", key, b""]
         log.warning("refused a connection from %s: its key is not on the list", address.decode(errors="replace"))
         return [_VERSION, number, b"400", b"key not allowed", b"", b""]
+
+
+def _nobody(_domain: bytes) -> bool:
+    return False

@@ -27,7 +27,7 @@ from wan_models import attention, compiling
 from wan_models.memory import sizes
 from wan_models.memory.lean import lean_blocks
 from wan_models.memory.load import build, fill, move_buffers, onto
-from wan_models.memory.measure import GIB
+from wan_models.memory.machine import GIB
 from wan_models.memory.place import Placed, Target, place_transformer
 from wan_models.memory.plan import Plan
 from wan_models.pipelines.decode import StreamingVae

@@ -15,12 +15,15 @@ VERSION = "0.1.0"
 logger = logging.getLogger(__name__)
 
 MODULES = (
+    "translations",
     "preferences",
     "properties",
     "timeline_rows",
+    "retarget_properties",
     "operators.connection",
     "operators.generate",
     "operators.models",
+    "operators.remote",
     "operators.room",
     "operators.preflight",
     "operators.presets",
@@ -31,6 +34,8 @@ MODULES = (
     "operators.cast",
     "operators.compare",
     "operators.deliver",
+    "operators.redo",
+    "operators.retarget",
     "operators.view",
     "thumbnails",
     "faces",
@@ -41,8 +46,11 @@ MODULES = (
     "preflight_panel",
     "timeline_panel",
     "takes_panel",
+    "redo_panel",
     "plane_panel",
+    "retarget_panel",
     "setup_panel",
+    "remote_panel",
     "handlers",
 )
 

@@ -150,7 +150,7 @@ def known(item: bpy.types.Object) -> BoneMap | None:
     found = _kept.get(item.name_full)
     if bpy.app.background:
         return read(item)
-    if found is None or (found.revision, found.text) != (state.now.revision, _text(item)):
+    if found is None or (found.revision, found.text) != (state.now.revision, texts(item)):
         _wanted.add(item.name_full)
         if not bpy.app.timers.is_registered(look):
             bpy.app.timers.register(look, first_interval=LOOK_S)
@@ -159,7 +159,11 @@ def known(item: bpy.types.Object) -> BoneMap | None:
 
 def look() -> None:
     """Read the maps that drawing asked for, and the rows of the table."""
+    from . import cast  # which needs shots, and those this
+
     fill_rows()
+    for window in bpy.context.window_manager.windows:
+        cast.fill_rows(window.scene)
     for item in bpy.data.objects if _wanted else ():
         if item.name_full in _wanted and item.type == "ARMATURE":
             read(item)
@@ -171,7 +175,7 @@ def look() -> None:
 
 def read(item: bpy.types.Object) -> BoneMap:
     """The rig's map as it is now: looked for anew when bones or what was set by hand changed."""
-    text, signature = _text(item), _signature(item.data)
+    text, signature = texts(item), _signature(item.data)
     found = _kept.get(item.name_full)
     if found is None or (found.text, found.signature) != (text, signature):
         found = _kept[item.name_full] = _Kept(0, text, signature, look_for_bones(item, overrides_of(item)))
@@ -194,7 +198,8 @@ def want_rows() -> None:
         bpy.app.timers.register(look, first_interval=LOOK_S)
 
 
-def _text(item: bpy.types.Object) -> tuple[str, str]:
+def texts(item: bpy.types.Object) -> tuple[str, str]:
+    """What is kept for a rig as it is written down: equal as long as nobody sets anything. Cheap, for drawing."""
     return item.data.wanstage.bone_map, item.wanstage.bone_map
 
 

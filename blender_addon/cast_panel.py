@@ -9,45 +9,43 @@ from typing import Any
 
 import bpy
 
-from . import bonemap_store, cast, cast_properties, faces, framing, preflight, talking
+from . import bonemap_store, cast, cast_properties, faces, framing, preflight, shots, talking
 from .capture.bonemap import BoneMap
-from .panels import _Panel, sentence
-from .words import tr
+from .panels import _Panel, chars_a_line, sentence
+from .words import noted, tr
 
-ROLE_ICONS = {role[0]: role[3] for role in cast_properties.ROLES}
 HOW_ICONS = {"name": "CHECKMARK", "alternative": "CHECKMARK", "geometry": "QUESTION", "yours": "USER", "none": "BLANK1"}
-MOST_ROWS = 5
-SIDES = {"L": "Left", "R": "Right"}
-PREVIEW_SCALE = 8.0
+MOST_ROWS, ROWS = 5, 7
+WIDE_CHARS = 36
+PREVIEW_SCALE = 7.0
+KINDS = {
+    "hips": noted("Hips"), "chest": noted("Chest"), "neck": noted("Neck"), "head": noted("Head"),
+    "clavicle": noted("Clavicle"), "upper_arm": noted("Upper Arm"), "forearm": noted("Forearm"), "hand": noted("Hand"),
+    "thigh": noted("Thigh"), "shin": noted("Shin"), "foot": noted("Foot"), "toe": noted("Toe"), "eye": noted("Eye"),
+    "thumb": noted("Thumb"), "index": noted("Index"), "middle": noted("Middle"), "ring": noted("Ring"),
+    "pinky": noted("Pinky"),
+}  # fmt: skip
 
 
 class WANSTAGE_UL_cast(bpy.types.UIList):
-    """One row an armature: role, name, role's menu."""
+    """One row an armature: whether it has a person's picture, its name, its role."""
 
     use_filter_show = False
 
     def draw_item(
-        self, _context: Any, layout: Any, _data: Any, item: Any, _icon: int, _active: Any, _active_name: str
+        self, context: Any, layout: Any, _data: Any, row: Any, _icon: int, _active: Any, _active_name: str
     ) -> None:
+        item = cast.find(context.scene, row.name)
+        if item is None:  # gone since the rows were written
+            layout.label(text=row.name, icon="BLANK1")
+            return
         role = cast_properties.role_of(item)
-        row = layout.row(align=True)
-        names = row.split(factor=0.6, align=True)
+        line = layout.row(align=True)
+        wide = chars_a_line() >= WIDE_CHARS
+        names = line.split(factor=0.6, align=True) if wide else line
         names.active = role != "OUT" and not item.hide_render
-        names.label(text=item.name, icon=ROLE_ICONS[role])
-        names.prop(item.wanstage, "role", text="", emboss=False)
-
-    def filter_items(self, _context: Any, data: Any, name: str) -> tuple[list[int], list[int]]:
-        """The armatures alone, by name."""
-        items = getattr(data, name)
-        order = sorted(range(len(items)), key=lambda row: items[row].name) if self.use_filter_sort_alpha else []
-        wanted = self.filter_name.lower()
-        shown = [
-            self.bitflag_filter_item if item.type == "ARMATURE" and wanted in item.name.lower() else 0 for item in items
-        ]
-        places = [0] * len(order)
-        for place, row in enumerate(order):
-            places[row] = place
-        return shown, places
+        names.label(text=item.name, icon="IMAGE_DATA" if shots.has_reference(item) else "OUTLINER_OB_ARMATURE")
+        names.prop(item.wanstage, "role", text="", icon_only=not wide, emboss=False)
 
 
 class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
@@ -58,14 +56,15 @@ class WANSTAGE_PT_characters(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, scene = self.layout, context.scene
-        count = sum(item.type == "ARMATURE" for item in scene.objects)
         item = cast.selected(scene)
         if item is None:
             sentence(layout, tr("The scene has no armature"), "INFO")
             return
-        rows = min(max(count, 2), MOST_ROWS)
+        if not cast.rows_match(scene):
+            bonemap_store.want_rows()
+        rows, manager = min(max(len(cast.names(scene)), 2), MOST_ROWS), context.window_manager
         layout.template_list(
-            "WANSTAGE_UL_cast", "", scene, "objects", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
+            "WANSTAGE_UL_cast", "", manager, "wanstage_cast", scene.wanstage, "cast_index", rows=rows, maxrows=MOST_ROWS
         )
         problem = cast.too_many(scene)
         if problem:
@@ -159,12 +158,15 @@ def _preview(layout: Any, scene: bpy.types.Scene, item: bpy.types.Object) -> Non
 
 
 def joint_title(joint: str) -> str:
-    """ "upper_arm.L" as "Left Upper Arm"."""
+    """ "upper_arm.L" as "L Upper Arm", "index.2.R" as "R Index 2": the side is seen in a narrow sidebar, too."""
     kind, *rest = joint.split(".")
-    words = kind.replace("_", " ").title()
-    side = SIDES.get(rest[-1], "") if rest else ""
-    number = f" {rest[0]}" if len(rest) > 1 else ""
-    return f"{tr(side)} {tr(words)}{number}".strip() if side else tr(words)
+    side = [rest.pop()] if rest else []
+    return " ".join((*side, tr(KINDS[kind]), *rest))
+
+
+def short(bone: str) -> str:
+    """A bone's name without the namespace that all bones of its rig have: "mixamorig:Hips" as "Hips"."""
+    return bone.replace("|", ":").rsplit(":", 1)[-1]
 
 
 class WANSTAGE_UL_joints(bpy.types.UIList):
@@ -181,12 +183,14 @@ class WANSTAGE_UL_joints(bpy.types.UIList):
             row.label(text=joint_title(joint), icon="BLANK1")
             return
         stale = found.stale.get(joint)
-        halves = row.split(factor=0.42, align=True)
+        halves = row.split(factor=0.56, align=True)
         halves.label(text=joint_title(joint), icon="ERROR" if stale else HOW_ICONS[found.how(joint)])
-        cells = halves.split(factor=0.76, align=True)
-        cells.active = joint in found.bones
-        cells.label(text=stale or found.bones.get(joint, ""))
-        cells.label(text=f"{found.confidence[joint]:.0%}" if joint in found.bones else "")
+        sure = found.confidence.get(joint, 0.0)
+        wide = chars_a_line() >= WIDE_CHARS  # in a narrow sidebar the icon has to do
+        cells = halves.split(factor=0.75, align=True) if wide else halves
+        cells.label(text=short(stale or found.bones.get(joint, "")))
+        if wide:
+            cells.label(text=f"{sure:.0%}" if sure else "")
 
 
 class WANSTAGE_MT_bones(bpy.types.Menu):
@@ -223,16 +227,14 @@ class WANSTAGE_PT_bones(_Closed, bpy.types.Panel):
         found = bonemap_store.known(item)
         if found is not None:
             sentence(layout, summary(found), "ERROR" if found.absent() or found.stale else "CHECKMARK")
-        row = layout.row()
-        row.template_list(
-            "WANSTAGE_UL_joints", "", manager, "wanstage_joints", manager, "wanstage_joint", rows=7, maxrows=7
+        layout.template_list(
+            "WANSTAGE_UL_joints", "", manager, "wanstage_joints", manager, "wanstage_joint", rows=ROWS, maxrows=ROWS
         )
-        column = row.column(align=True)
-        column.operator("wanstage.use_active_bone", text="", icon="EYEDROPPER")
-        column.operator("wanstage.reset_bones", text="", icon="LOOP_BACK")
-        column.separator()
-        column.menu("WANSTAGE_MT_bones", text="", icon="DOWNARROW_HLT")
-        _joint(layout, item, found)
+        _joint(layout.column(), item, found)
+        row = layout.row(align=True)
+        row.operator("wanstage.use_active_bone", icon="EYEDROPPER")
+        row.operator("wanstage.reset_bones", text="", icon="LOOP_BACK")
+        row.menu("WANSTAGE_MT_bones", text="", icon="DOWNARROW_HLT")
 
 
 def _joint(layout: Any, item: bpy.types.Object, found: BoneMap | None) -> None:
@@ -273,7 +275,8 @@ def how_text(found: BoneMap, joint: str) -> str:
         "yours": tr("Set by hand"),
         "none": tr("No bone: its place is reckoned from others, or it is left out"),
     }
-    return texts[found.how(joint)]
+    text = texts[found.how(joint)]
+    return f"{text} ({found.confidence[joint]:.0%})" if joint in found.bones else text
 
 
 register, unregister = bpy.utils.register_classes_factory(

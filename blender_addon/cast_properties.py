@@ -56,7 +56,7 @@ class WANSTAGE_PG_rig(bpy.types.PropertyGroup):
 
 
 class WANSTAGE_PG_joint(bpy.types.PropertyGroup):
-    """A row of the bone map's table: the canonical joint is its name."""
+    """A row of a list, kept with the window: a canonical joint or an armature is its name."""
 
 
 class WANSTAGE_PG_character(bpy.types.PropertyGroup):
@@ -172,12 +172,14 @@ def register() -> None:
     bpy.types.Object.wanstage = PointerProperty(type=WANSTAGE_PG_character, override=OVERRIDES)
     bpy.types.Armature.wanstage = PointerProperty(type=WANSTAGE_PG_rig, override=OVERRIDES)
     bpy.types.WindowManager.wanstage_joints = CollectionProperty(type=WANSTAGE_PG_joint)
+    bpy.types.WindowManager.wanstage_cast = CollectionProperty(type=WANSTAGE_PG_joint)
     bpy.types.WindowManager.wanstage_joint = IntProperty(name="Joint")
 
 
 def unregister() -> None:
     """Back again."""
     del bpy.types.WindowManager.wanstage_joint
+    del bpy.types.WindowManager.wanstage_cast
     del bpy.types.WindowManager.wanstage_joints
     del bpy.types.Armature.wanstage
     del bpy.types.Object.wanstage

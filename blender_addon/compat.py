@@ -31,6 +31,17 @@ def offline_forced() -> bool:
     return bool(getattr(bpy.app, "online_access_override", False))
 
 
+def keep_overrides() -> None:
+    """Before a save: since 5.0 what was chosen on an overridden rig is kept only if the linked rig has a group of ours
+    as well, which rigs from elsewhere have not; reading it makes one, in memory alone."""
+    for item in bpy.data.objects:
+        if item.type == "ARMATURE":
+            for each in (item, item.data):
+                reference = each.override_library.reference if each.override_library else None
+                if reference is not None:
+                    _ = reference.wanstage.name
+
+
 def hide_shadow(material: bpy.types.Material) -> None:
     """EEVEE before 4.2 takes shadows from the material, later ones from the object."""
     if hasattr(material, "shadow_method"):

@@ -6,19 +6,19 @@ scene of their own that shows colours as they were made ("Standard", no exposure
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import shutil
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from . import compat, framefiles, takes
+from . import compat, framefiles, state, takes
 from .problems import UserProblem
 from .words import tr
 
@@ -26,27 +26,70 @@ logger = logging.getLogger(__name__)
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = b"wanstage"
+SCENE = "Wanstage Export"
+MARK, DONE = "wanstage_export", "done"
 
 
-def export(take: Any, kind: str, target: Path) -> list[Path]:
-    """Write a take as "MP4" (``target`` is the file), "PNG" or "EXR" (``target`` is a folder). Raises UserProblem."""
+WAIT = object()
+"""What a step yields while something else works: there is nothing to do before the next turn."""
+
+Steps = Generator[Any, None, list[Path]]
+"""Yields the number of frames that are written, or WAIT; returns the files. Closed early, it takes them away again."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is written of a take: Blender may move its row while it is."""
+
+    name: str
+    folder: Path
+    frames: tuple[Path, ...]
+    sound: Path | None
+    size: tuple[int, int]
+    fps: float
+    told: str
+
+
+def source(take: Any) -> Source:
+    """Raises UserProblem when the take has no frames on disk."""
     folder = takes.folder(take)
     count = framefiles.count(folder)
     if not count:
         problem = tr("{take} has no frames on disk in {folder}", take=take.name, folder=folder)
         raise UserProblem(problem)
+    sound = takes.sound_file(take)
+    frames = tuple(framefiles.path_of(folder, index) for index in range(count))
+    return Source(
+        take.name, folder, frames, sound if sound.is_file() else None, (take.width, take.height), take.fps, told(take)
+    )
+
+
+def steps(made: Source, kind: str, target: Path, *, job: bool = False) -> Steps:
+    """Write a take as "MP4" (``target`` is the file), "PNG" or "EXR" (``target`` is a folder). Raises UserProblem.
+
+    ``job``: the film is rendered by a job of Blender's, with its progress in the status bar, which needs a window; else
+    in one step.
+    """
+    now = state.now.export = state.CaptureState(made.name, 0, len(made.frames))
     try:
         (target.parent if kind == "MP4" else target).mkdir(parents=True, exist_ok=True)
-        return _WRITERS[kind](take, target, [framefiles.path_of(folder, index) for index in range(count)])
+        writing = _mp4(made, target, job=job) if kind == "MP4" else _WRITERS[kind](made, target)
+        while True:
+            try:
+                done = next(writing)
+            except StopIteration as ended:
+                return list(ended.value)
+            now.step = done if isinstance(done, int) else now.step
+            yield done
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).removeprefix("Error: ").strip()
         problem = tr(
             "{take} cannot be written to {target} ({reason}): choose another place or free disk space",
-            take=take.name,
-            target=target,
-            reason=reason,
-        )
+            take=made.name, target=target, reason=reason,
+        )  # fmt: skip
         raise UserProblem(problem) from error
+    finally:
+        state.now.export = None
 
 
 def told(take: Any) -> str:
@@ -59,17 +102,28 @@ def told(take: Any) -> str:
 # ---- PNG --------------------------------------------------------------------------------------------
 
 
-def _png(take: Any, target: Path, frames: list[Path]) -> list[Path]:
-    text = told(take)
-    written = []
-    for frame in frames:
-        path = target / frame.name
-        if path.resolve() == frame.resolve():
-            problem = tr("{target} holds the take's own frames: choose another folder", target=target)
-            raise UserProblem(problem)
-        path.write_bytes(with_text(frame.read_bytes(), text))
-        written.append(path)
+def _png(made: Source, target: Path) -> Steps:
+    written: list[Path] = []
+    try:
+        for frame in made.frames:
+            path = target / frame.name
+            if path.resolve() == frame.resolve():
+                problem = tr("{target} holds the take's own frames: choose another folder", target=target)
+                raise UserProblem(problem)
+            path.write_bytes(with_text(frame.read_bytes(), made.told))
+            written.append(path)
+            yield len(written)
+    except GeneratorExit:
+        _take_away(written)
+        raise
+    copy_meta(made, target)
     return written
+
+
+def _take_away(written: list[Path]) -> None:
+    """What was written before it was stopped."""
+    for path in written:
+        path.unlink(missing_ok=True)
 
 
 def with_text(data: bytes, text: str) -> bytes:
@@ -95,29 +149,65 @@ def text_of(data: bytes) -> str:
 # ---- by Blender -------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _scene(take: Any) -> Iterator[Any]:
-    """A scene of the take's size and rate that shows colours as they are; removed afterwards."""
-    scene = bpy.data.scenes.new("Wanstage Export")
-    try:
-        render = scene.render
-        render.resolution_x, render.resolution_y, render.resolution_percentage = take.width, take.height, 100
-        render.fps = max(round(take.fps), 1)
-        render.fps_base = render.fps / take.fps
-        scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
-        yield scene
-    finally:
+def _scene(made: Source) -> Any:
+    """A scene of the take's size and rate that shows colours as they are."""
+    scene = bpy.data.scenes.new(SCENE)
+    render = scene.render
+    (render.resolution_x, render.resolution_y), render.resolution_percentage = made.size, 100
+    render.fps = max(round(made.fps), 1)
+    render.fps_base = render.fps / made.fps
+    scene.view_settings.view_transform, scene.view_settings.look = "Standard", "None"
+    return scene
+
+
+def tidy() -> float | None:
+    """Take our scenes away once Blender's job has let go of them; a timer asks again until then."""
+    if is_rendering():
+        return 0.2
+    for scene in [each for each in bpy.data.scenes if each.name.startswith(SCENE) and each.get(MARK)]:
+        sounds = [strip.sound for strip in compat.strips_of(scene) if strip.type == "SOUND" and strip.sound is not None]
+        unfinished = scene.get(MARK, "")
         bpy.data.scenes.remove(scene)
+        for sound in sounds:
+            if not sound.users:
+                bpy.data.sounds.remove(sound)
+        if unfinished != DONE:
+            Path(unfinished).unlink(missing_ok=True)
+    return None
 
 
-def _exr(take: Any, target: Path, frames: list[Path]) -> list[Path]:
+def tidy_soon() -> None:
+    """Now, or when the job has ended."""
+    if tidy() is not None:
+        bpy.app.timers.register(tidy, first_interval=0.2)
+
+
+def stop() -> None:
+    """The add-on is disabled: no timer stays."""
+    if bpy.app.timers.is_registered(tidy):
+        bpy.app.timers.unregister(tidy)
+
+
+def frame_written(scene_name: str) -> None:
+    """Blender has written a frame of a scene; it says so from the thread that renders."""
+    if state.now.export is not None and scene_name.startswith(SCENE):
+        state.now.export.step += 1
+
+
+def is_rendering() -> bool:
+    """Whether Blender renders in the background."""
+    return not bpy.app.background and bool(bpy.app.is_job_running("RENDER"))
+
+
+def _exr(made: Source, target: Path) -> Steps:
     """Half float, scene linear, as Blender reads the frames' sRGB."""
-    written = []
-    with _scene(take) as scene:
+    written: list[Path] = []
+    scene = _scene(made)
+    try:
         settings = scene.render.image_settings
         compat.image_media(settings)
         settings.file_format, settings.color_mode, settings.color_depth = "OPEN_EXR", "RGB", "16"
-        for frame in frames:
+        for frame in made.frames:
             image = bpy.data.images.load(str(frame))
             try:
                 path = target / f"{frame.stem}.exr"
@@ -125,33 +215,64 @@ def _exr(take: Any, target: Path, frames: list[Path]) -> list[Path]:
                 written.append(path)
             finally:
                 bpy.data.images.remove(image)
+            yield len(written)
+    except GeneratorExit:
+        _take_away(written)
+        raise
+    finally:
+        bpy.data.scenes.remove(scene)
+    copy_meta(made, target)
     return written
 
 
-def _mp4(take: Any, target: Path, frames: list[Path]) -> list[Path]:
+def _mp4(made: Source, target: Path, *, job: bool) -> Steps:
     """H.264 of high quality, AAC sound when the take has one, the metadata as its comment."""
     path = target.with_suffix(".mp4")
-    with _scene(take) as scene:
-        scene.frame_start, scene.frame_end = 1, len(frames)
-        strips = compat.strip_collection(scene)
-        strip = strips.new_image("Take", str(frames[0]), 1, 1)
-        for frame in frames[1:]:
-            strip.elements.append(frame.name)
-        sound = takes.sound_file(take)
-        strip_sound = strips.new_sound("Sound", str(sound), 2, 1).sound if sound.is_file() else None
-        _movie(scene, has_sound=strip_sound is not None)
-        scene.render.filepath = str(path)
-        try:
+    if job and is_rendering():
+        raise UserProblem(tr("Blender renders already: wait until it has ended"))
+    scene = _film(made, path)
+    scene[MARK] = str(path)  # taken away with the scene, unless it gets whole
+    try:
+        if job:
+            _render_job(scene)
+            while is_rendering():
+                yield WAIT
+            if state.now.export is None or state.now.export.step < len(made.frames):
+                raise UserProblem(tr("Stopped: {path} is not written", path=path))
+        else:
             bpy.ops.render.render(animation=True, scene=scene.name)
-        finally:
-            if strip_sound is not None:
-                strips.remove(next(each for each in strips if each.type == "SOUND"))
-                bpy.data.sounds.remove(strip_sound)
-    if not path.is_file():
-        problem = tr("Blender wrote no file")
-        raise RuntimeError(problem)
-    _comment(path, told(take))
+        if not path.is_file():
+            raise RuntimeError(tr("Blender wrote no file"))
+        _comment(path, made.told)
+        scene[MARK] = DONE
+    finally:
+        tidy_soon()
     return [path]
+
+
+def _film(made: Source, path: Path) -> Any:
+    """The scene with the take in its sequencer, set to be rendered as a film."""
+    scene = _scene(made)
+    scene.frame_start, scene.frame_end = 1, len(made.frames)
+    strips = compat.strip_collection(scene)
+    strip = strips.new_image("Take", str(made.frames[0]), 1, 1)
+    for frame in made.frames[1:]:
+        strip.elements.append(frame.name)
+    if made.sound is not None:
+        strips.new_sound("Sound", str(made.sound), 2, 1)
+    _movie(scene, has_sound=made.sound is not None)
+    scene.render.filepath = str(path)
+    return scene
+
+
+def _render_job(scene: Any) -> None:
+    """Begin Blender's own job, without a window of its own; Esc or the cross in the status bar stops it."""
+    view = bpy.context.preferences.view
+    shown, view.render_display_type = view.render_display_type, "NONE"
+    try:
+        bpy.ops.render.render("INVOKE_DEFAULT", animation=True, scene=scene.name)
+    finally:
+        view.render_display_type = shown
 
 
 def _comment(path: Path, text: str) -> None:
@@ -200,11 +321,11 @@ def _movie(scene: bpy.types.Scene, *, has_sound: bool) -> None:
     movie.audio_codec = "AAC" if has_sound else "NONE"
 
 
-def copy_meta(take: Any, target: Path) -> None:
+def copy_meta(made: Source, target: Path) -> None:
     """``take.json`` beside exported pictures, as beside the take's own."""
-    source = takes.folder(take) / "take.json"
-    if source.is_file():
-        shutil.copyfile(source, target / "take.json")
+    kept = made.folder / "take.json"
+    if kept.is_file():
+        shutil.copyfile(kept, target / "take.json")
 
 
-_WRITERS = {"MP4": _mp4, "PNG": _png, "EXR": _exr}
+_WRITERS = {"PNG": _png, "EXR": _exr}

@@ -10,39 +10,32 @@ import dataclasses
 import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import bpy
 
-from . import capture, catalog, compat, motion, preflight, shots, state, takes, talking, timeline
-from .capture.waves import open_sound
+from . import (
+    bonemap_store,
+    capture,
+    catalog,
+    estimates,
+    motion,
+    needs,
+    preflight,
+    shots,
+    state,
+    takes,
+    talking,
+    timeline,
+)
+from .finding import Finding, Fix, Severity
+from .sound_length import sound_end, sound_seconds
 from .words import tr
 
-Severity = Literal["error", "warning", "info"]
 ORDER: tuple[Severity, ...] = ("error", "warning", "info")
 ASPECT_TOLERANCE = 0.05
 """Pictures whose shapes differ by less are cut or padded by so little that nobody minds."""
 MOST_JOINTS = 3
-
-
-@dataclass(frozen=True)
-class Fix:
-    """A button: what it says, and which of a finding's remedies it is; the size that it sets, where it sets one."""
-
-    label: str
-    how: str = ""
-    size: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line. ``frame``: the scene frame at which it is first seen; None = it is about all of the shot."""
-
-    id: str
-    severity: Severity
-    text: str
-    fixes: tuple[Fix, ...] = ()
-    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,9 @@ class Kept:
 
 
 _kept: dict[str, Kept] = {}
-OF_MOTION = frozenset({"off_screen", "fast", "away", "face", "poses"})
+OF_MOTION = frozenset(
+    {"off_screen", "fast", "away", "face", "poses", "joints", "proportions", "unknown_build", "likeness"}
+)
 
 
 def kept(scene: bpy.types.Scene) -> tuple[tuple[Finding, ...] | None, bool]:
@@ -76,9 +71,13 @@ def settings_key(scene: bpy.types.Scene) -> object:
     shot, render, now = scene.wanstage, scene.render, state.now
     welcome = now.welcome.server_id if now.welcome is not None else None
     markers = tuple((marker.frame, marker.camera.name if marker.camera else "") for marker in scene.timeline_markers)
-    people = tuple((item.name, item.wanstage.reference, item.wanstage.face) for item in shots.characters(scene))
+    people = tuple(
+        (item.name, item.wanstage.reference, item.wanstage.face, *bonemap_store.texts(item))
+        for item in shots.characters(scene)
+    )
     return (
-        welcome, now.client is None, shot.engine, shot.model, shot.fit_frames, shot.steps, shot.quality,
+        welcome, now.client is None, estimates.of(scene), shot.plan, shot.engine, shot.model, shot.fit_frames,
+        shot.steps, shot.quality,
         bool(shot.prompt), shot.sound_from, shot.sound_strip, shot.sound_file, shot.sound_skip, shot.person,
         shot.person_file, render.resolution_x, render.resolution_y, len(shot.takes), markers, people,
     )  # fmt: skip
@@ -87,7 +86,7 @@ def settings_key(scene: bpy.types.Scene) -> object:
 def motion_key(scene: bpy.types.Scene) -> object:
     """Equal as long as the characters do the same in the picture."""
     shot, render, camera = scene.wanstage, scene.render, shots.camera(scene)
-    people = tuple(item.name for item in shots.characters(scene))
+    people = tuple((item.name, item.wanstage.framing) for item in shots.characters(scene))
     return (
         state.now.revision, camera.name if camera else "", shots.frame_range(scene), shots.frame_count(scene),
         shots.size(shot), shot.fps, shot.task, render.fps, render.fps_base, people,
@@ -116,7 +115,7 @@ def _keep(scene: bpy.types.Scene, found: list[Finding], motions: object) -> tupl
     return tuple(found)
 
 
-_NO_POSES = frozenset({"no_camera", "empty_range", "too_long"})
+_NO_POSES = frozenset({"no_camera", "empty_range", "too_long", "no_bones"})
 
 
 # ---- settings ----------------------------------------------------------------------------------------------
@@ -132,7 +131,7 @@ def of_settings(scene: bpy.types.Scene) -> Iterator[Finding]:
     yield from _cut(scene)
     yield from _task(scene)
     yield from _sound(scene)
-    yield from _time(scene)
+    yield from needs.of_shot(scene)
 
 
 def _backend(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -317,14 +316,9 @@ def _task(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     for sentence in preflight.task_problems(scene, shot.task):
         yield Finding("task", "error", sentence)
-    referred = [item.name for item in shots.characters(scene) if shots.has_reference(item)]
-    if shot.engine == "wan" and shot.task in preflight.WITH_PEOPLE and len(referred) > 1:
-        text = tr(
-            "The model puts a person on one character: {name}; {others} stays as it is",
-            name=referred[0],
-            others=" and ".join(referred[1:]),
-        )
-        yield Finding("people", "info", text)
+    from . import cast_findings  # which needs Finding
+
+    yield from cast_findings.of_settings(scene)
 
 
 def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
@@ -339,53 +333,6 @@ def _sound(scene: bpy.types.Scene) -> Iterator[Finding]:
     short = count / scene.wanstage.fps - seconds
     text = tr("The sound ends {seconds:.1f} s before the shot: silence follows", seconds=short)
     yield Finding("sound", "warning", text, (Fix(tr("End at {frame}", frame=last)),), last + 1)
-
-
-def sound_seconds(scene: bpy.types.Scene) -> float | None:
-    """Seconds from the shot's beginning to the end of its sound; None when that cannot be told."""
-    shot, first = scene.wanstage, shots.frame_range(scene)[0]
-    if shot.sound_from == "strip":
-        return float(compat.strip_times(talking.find_strip(scene)).right - first) / takes.scene_fps(scene)
-    if shot.sound_from == "speaker":
-        return None  # what a speaker plays depends on its keys and tracks
-    path = bpy.path.abspath(shot.sound_file)
-    try:
-        return float(open_sound(path, bpy.path.basename(path)).seconds) - shot.sound_skip
-    except capture.CaptureProblem:
-        return None
-
-
-def sound_end(scene: bpy.types.Scene, seconds: float) -> int:
-    """The last scene frame in which the sound is heard."""
-    return int(shots.frame_range(scene)[0] + math.ceil(seconds * takes.scene_fps(scene) - 1e-6) - 1)
-
-
-def _time(scene: bpy.types.Scene) -> Iterator[Finding]:
-    """How long it took last time: the backend says nothing of runs to come."""
-    shot, size = scene.wanstage, shots.size(scene.wanstage)
-    for take in reversed(shot.takes):
-        made = takes.meta(take)
-        same = made.get("engine") == shot.engine and made.get("model") == shot.model and take.task == shot.task
-        seconds = (made.get("timings") or {}).get("done")
-        if same and seconds and take.state == "finished" and (take.width, take.height) == size:
-            text = tr(
-                "{take} of this model and size took {time} for {frames} frames",
-                take=take.name,
-                time=duration(seconds),
-                frames=take.frames,
-            )
-            yield Finding("time", "info", text)
-            return
-
-
-def duration(seconds: float) -> str:
-    """Such as "2 min 5 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return (
-        tr("{minutes} min {seconds} s", minutes=minutes, seconds=rest)
-        if minutes
-        else tr("{seconds:.1f} s", seconds=seconds)
-    )
 
 
 # ---- poses -------------------------------------------------------------------------------------------------
@@ -421,7 +368,9 @@ def _of_motion(scene: bpy.types.Scene) -> Generator[state.CaptureState, None, li
     found: list[Finding] = []
     for character in taken.characters:
         found += _of_character(scene, wanted, character)
-    return found
+    from . import cast_findings  # which needs Finding
+
+    return [*found, *cast_findings.of_proportions(scene, taken)]
 
 
 def _of_character(scene: bpy.types.Scene, wanted: Any, character: Any) -> Iterator[Finding]:

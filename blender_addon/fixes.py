@@ -9,7 +9,7 @@ from typing import Any
 import bpy
 from mathutils import Vector
 
-from . import catalog, findings, shots, takes, talking, timeline
+from . import cast_findings, catalog, estimates, findings, shots, takes, talking, timeline
 from .problems import UserProblem
 from .words import tr
 
@@ -200,6 +200,27 @@ def _weights(scene: bpy.types.Scene, how: str) -> str:
     return tr("Copied: {text}", text=bpy.context.window_manager.clipboard)
 
 
+def _memory(scene: bpy.types.Scene, how: str) -> str:
+    """What the backend says would fit: "frames:49", "size:832x480", "both:832x480:49" or "plan:stream-fp8"."""
+    if not how:
+        told = estimates.of(scene)
+        found = estimates.remedies(told, shots.size(scene.wanstage), shots.frame_count(scene)) if told else []
+        how = found[0][1] if found else ""
+    what, _, values = how.partition(":")
+    size, _, frames = values.partition(":")
+    width, _, height = size.partition("x")
+    if what == "plan":
+        scene.wanstage.plan = values
+        return tr("The plan is {plan}", plan=values)
+    if what == "frames":
+        return _set_count(scene, int(values))
+    if what not in {"size", "both"}:
+        problem = tr("The backend knows of nothing that would fit: choose a smaller size or fewer frames")
+        raise UserProblem(problem)
+    said = _set_size(scene, (int(width), int(height)))
+    return _set_count(scene, int(frames)) if frames else said
+
+
 def _backend(_scene: bpy.types.Scene, _how: str) -> str:
     bpy.ops.wanstage.connect("INVOKE_DEFAULT")
     return tr("Connecting")
@@ -208,5 +229,8 @@ def _backend(_scene: bpy.types.Scene, _how: str) -> str:
 _FIXES: dict[str, Callable[[Any, str], str]] = {
     "no_camera": _no_camera, "camera": _camera, "cut": _cut, "frames": _frames, "empty_range": _empty_range,
     "too_long": _too_long, "rate": _rate, "size": _size, "aspect": _aspect, "face": _face, "sound": _sound,
+    "people": cast_findings.fix_people, "bones": cast_findings.fix_bones,
+    "no_bones": cast_findings.fix_no_bones, "likeness": cast_findings.fix_likeness,
     "model": _model, "weights": _weights, "backend": _backend,
+    "memory": _memory,
 }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, framefiles, playback, state, takes, wire
+from . import compat, estimates, findings, framefiles, playback, state, takes, wire
 from .problems import UserProblem
 from .words import tr
 
@@ -51,6 +51,7 @@ def handle(event: Any, shown: Shown) -> None:
 def _connected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status, now.sentence, now.welcome = "connected", "", event.welcome
+    estimates.forget()
 
 
 def _disconnected(event: Any, _shown: Shown) -> None:
@@ -91,21 +92,22 @@ def _job_changed(event: Any, _shown: Shown) -> None:
 
 def _frame(event: Any, shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
+    index = event.index + run.first if run is not None else 0
     # a later one than is due was on its way before we attached anew; it comes again in its turn
-    if run is None or run.problem or event.index != run.received:
+    if run is None or run.problem or index != run.received:
         state.now.client.consumed(event)
         return
     try:
-        framefiles.write(run.folder, event.index, event.data)
+        framefiles.write(run.folder, index, event.data)
     except UserProblem as problem:
         fail(run, str(problem))
         return
     state.now.client.consumed(event)
-    run.received = event.index + 1
+    run.received = index + 1
     run.first_frame_s = run.first_frame_s or time.monotonic() - run.submitted
     if event.header.note:
-        run.notes[event.index] = event.header.note
-    shown.frame = (run.job_id, event.index)
+        run.notes[index] = event.header.note
+    shown.frame = (run.job_id, index)
     settle(run)
 
 
@@ -114,8 +116,16 @@ def _preview(event: Any, shown: Shown) -> None:
         shown.preview = event
 
 
+def _estimated(event: Any, _shown: Shown) -> None:
+    if estimates.arrived(event.request, event.estimate):
+        findings.again(bpy.context.scene)
+
+
 def _request_failed(event: Any, _shown: Shown) -> None:
     sentence = str(event.error)
+    if event.request == "estimate":
+        estimates.failed(sentence)
+        return
     run = state.now.runs.get(event.job_id)
     if run is None:
         state.now.sentence = sentence
@@ -141,6 +151,7 @@ _HANDLERS = {
     "JobChanged": _job_changed,
     "FrameArrived": _frame,
     "PreviewArrived": _preview,
+    "Estimated": _estimated,
     "RequestDone": _done,
     "RequestFailed": _request_failed,
 }
@@ -195,8 +206,9 @@ def settle(run: state.Run) -> None:
     update = run.update
     if run.settled or update is None or update.state not in wire.messages.TERMINAL:
         return
-    if update.state == "finished" and run.received < update.frames:
+    if update.state == "finished" and run.received < run.first + update.frames:
         return
+    run.received = framefiles.count(run.folder) or run.received  # of a redone part: with the frames behind it
     run.settled, run.done_s = True, time.monotonic() - run.submitted
     _end_row(run, update.state, update.error)
 
@@ -211,6 +223,7 @@ def fail(run: state.Run, sentence: str, final: str = "failed") -> None:
 def _end_row(run: state.Run, final: str, sentence: str) -> None:
     found = takes.find(run.job_id)
     run.final = final
+    estimates.forget()  # how long it took is known now
     if found is None:
         return
     scene, take = found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 PATTERN = "frame_{:04d}.png"
 SOUND = "sound.wav"
+JOB = "job.json"  # what the backend was asked
 PROBE_BYTES = 65536
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 """Names that Windows keeps for devices."""
@@ -130,12 +132,43 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def files(folder: Path) -> list[Path]:
     """A take's own files; what else lies in its folder is somebody else's."""
     found = [file for file in folder.glob("frame_*.png") if re.fullmatch(r"frame_\d{4,}\.png", file.name)]
-    return found + [folder / name for name in ("take.json", SOUND) if (folder / name).is_file()]
+    return found + [folder / name for name in ("take.json", JOB, SOUND) if (folder / name).is_file()]
+
+
+def write_job(folder: Path, data: bytes) -> None:
+    """The job beside its frames, so that a part of the take can be made again in another session."""
+    try:
+        (folder / JOB).write_bytes(data)
+    except OSError as error:
+        logger.warning("%s cannot be written to %s: %s", JOB, folder, error.strerror)  # then the shot is captured again
+
+
+def keep(source: Path, target: Path, names: list[str]) -> None:
+    """Files of one folder in another too, of one content for ever: linked where the disk can, else copied.
+
+    Frames are replaced, never written in place, so what happens to one name does not reach the other. Raises
+    UserProblem.
+    """
+    for name in names:
+        scratch = (target / name).with_suffix(".part")
+        try:
+            scratch.unlink(missing_ok=True)
+            try:
+                os.link(source / name, scratch)
+            except OSError:  # another disk, or a file system without links
+                shutil.copyfile(source / name, scratch)
+            scratch.replace(target / name)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+            problem = f"{name} cannot be taken over from {source} to {target} ({error.strerror}): free disk space"
+            raise UserProblem(problem) from error
 
 
 def size(folder: Path) -> int:
-    """Bytes that ``remove`` gives back."""
-    return sum(file.stat().st_size for file in files(folder))
+    """Bytes that ``remove`` gives back: a file that other takes have too counts by its share."""
+    told = [file.stat() for file in files(folder)]
+    return sum(each.st_size // max(each.st_nlink, 1) for each in told)
 
 
 def remove(folder: Path) -> None:

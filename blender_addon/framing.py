@@ -187,14 +187,17 @@ def read_picture(path: Path) -> Any:
 
 
 def _write(scene: bpy.types.Scene, path: Path, found: Framed) -> Path:
-    """The framed picture and its joints, named by what they are made of."""
+    """The framed picture and its joints, named by what they are made of, and made once."""
     size, place = shots.size(scene.wanstage), found.place
-    data = png_bytes(frames.frame(found.picture, place, size))
-    name = hashlib.blake2b(data, digest_size=12).hexdigest()
-    target = preferences.settings().cache / "references" / f"framed-{name}.png"
+    joints = read_joints(path)
+    digest = hashlib.blake2b(repr((found.picture.shape, place, size, joints)).encode(), digest_size=12)
+    digest.update(np.ascontiguousarray(found.picture).data)
+    target = preferences.settings().cache / "references" / f"framed-{digest.hexdigest()}.png"
     try:
+        if target.is_file():
+            return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        joints = read_joints(path)
+        data = png_bytes(frames.frame(found.picture, place, size))
         if joints is not None:
             Path(f"{target}{JOINTS_SUFFIX}").write_text(json.dumps(_moved(joints, place, size)), encoding="utf-8")
         scratch = target.with_suffix(".part")
@@ -325,7 +328,8 @@ def _load(item: bpy.types.Object, made_from: object, picture: Any, said: tuple[s
     path = path.with_name(f"preview-{now.count}.png")
     if not bpy.app.background:
         now.previews = now.previews or bpy.utils.previews.new()
-        now.previews.load(name, str(path), "IMAGE")
+        loaded = now.previews.load(name, str(path), "IMAGE")
+        logger.debug("preview of %s: %d x %d", item.name, *loaded.image_size)  # asking reads the file, not drawing
     now.known[item.name_full] = (name, said, made_from)
 
 

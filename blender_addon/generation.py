@@ -370,17 +370,18 @@ def submit(
          "settings": take_settings.snapshot(scene), **extra_meta},
     )  # fmt: skip
     take.choice.model, take.seen_by = spec.model, shot_camera
+    takes.framefiles.write_job(takes.folder(take), msgspec.json.encode(spec))
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
-    _send(scene, client, job_id, spec)
+    send(scene, client, job_id, spec)
     pump.start_timer()
     logger.info("job %s submitted: %s, %d frames", job_id, wish.task, spec.frames)
     return job_id
 
 
-def _send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
+def send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
     """To the client; a job that the protocol does not take leaves no take."""
     try:
         client.submit(job_id, spec, assets())
@@ -410,8 +411,9 @@ def attach(take: Any) -> None:
     folder = takes.folder(take)
     takes.framefiles.make_folder(folder)
     received = takes.framefiles.count(folder)
-    run = state.Run(take.job_id, folder, received=received, submitted=time.monotonic())
+    first, last = takes.part_of(take)
+    run = state.Run(take.job_id, folder, received=received, first=first, submitted=time.monotonic())
     state.now.runs[take.job_id] = run
     take.state, take.problem, take.frames_done = "queued", "", received
-    client.attach(take.job_id, received)
+    client.attach(take.job_id, min(received, last + 1) - first)
     pump.start_timer()

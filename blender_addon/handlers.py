@@ -14,7 +14,10 @@ from bpy.app.handlers import persistent
 
 from . import (
     bonemap_store,
+    cast,
     choices,
+    compat,
+    export,
     findings,
     follow,
     framing,
@@ -50,6 +53,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.packs.clear()
     findings.forget()
     bonemap_store.forget()
+    cast.forget()
     framing.forget()
     now.runs.clear()
     now.paused.clear()
@@ -82,6 +86,8 @@ def attach_unfinished() -> int:
 @persistent
 def wanstage_save_pre(*args: Any) -> None:
     """Saving brings takes along from the cache, so that paths can be relative; into another folder it leaves them."""
+    room.before_save()
+    compat.keep_overrides()
     target = _target(args)
     if target is None:
         return
@@ -99,6 +105,7 @@ def wanstage_save_pre(*args: Any) -> None:
 @persistent
 def wanstage_save_post(*args: Any) -> None:
     """After a copy was saved the open file's own paths are put back."""
+    room.after_save()
     target = _target(args)
     if target is not None:
         paths.after_save(target)
@@ -133,6 +140,13 @@ def wanstage_render_complete(*_args: Any) -> None:
 def wanstage_render_cancel(*_args: Any) -> None:
     """Go on."""
     state.now.paused.discard("render")
+
+
+@persistent
+def wanstage_render_write(*args: Any) -> None:
+    """A frame of a film that is exported."""
+    if args and isinstance(args[0], bpy.types.Scene):
+        export.frame_written(args[0].name)
 
 
 @persistent
@@ -185,6 +199,7 @@ _HANDLERS = {
     "render_init": wanstage_render_init,
     "render_complete": wanstage_render_complete,
     "render_cancel": wanstage_render_cancel,
+    "render_write": wanstage_render_write,
     "undo_post": wanstage_undo_post,
     "redo_post": wanstage_redo_post,
     "depsgraph_update_post": wanstage_depsgraph_update_post,
@@ -212,4 +227,5 @@ def unregister() -> None:
     pump.stop_timer()
     watch.stop()
     room.restore()
+    export.stop()
     state.reset()

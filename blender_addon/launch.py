@@ -6,6 +6,7 @@ writing its connection file. Three failed starts within a minute end the trying 
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import re
@@ -96,9 +97,12 @@ def living(path: Path) -> wire.connection.Connection | None:
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether an endpoint is on this machine."""
+    """Whether an endpoint is on this machine; of names only "localhost" is, whatever others resolve to."""
     host = endpoint.removeprefix("tcp://").rsplit(":", 1)[0].strip("[]")
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def alive(connection: wire.connection.Connection) -> bool:

@@ -12,16 +12,16 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, preflight, progress, room, shots, state, talking
+from . import catalog, compat, estimates, preferences, preflight, progress, pump, room, shots, state, talking
 from .operators import presets
-from .words import noted, tr
+from .words import CONTEXT, noted, tr
 
 STATUS = {
-    "off": ("Not connected", "UNLINKED"),
-    "starting": ("Starting the backend", "SORTTIME"),
-    "connecting": ("Connecting", "SORTTIME"),
-    "connected": ("Connected", "LINKED"),
-    "lost": ("Not connected", "ERROR"),
+    "off": (noted("Not connected"), "UNLINKED"),
+    "starting": (noted("Starting the backend"), "SORTTIME"),
+    "connecting": (noted("Connecting"), "SORTTIME"),
+    "connected": (noted("Connected"), "LINKED"),
+    "lost": (noted("Not connected"), "ERROR"),
 }
 FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
 BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
@@ -36,6 +36,7 @@ class _Panel:
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Wanstage"
+    bl_translation_context = CONTEXT
 
 
 def split(layout: Any) -> Any:
@@ -96,7 +97,11 @@ class WANSTAGE_PT_connection(_Panel, bpy.types.Panel):
     def draw(self, _context: bpy.types.Context) -> None:
         layout, now = self.layout, state.now
         text, icon = STATUS[now.status]
-        layout.label(text=text, icon=icon)
+        name = preferences.chosen()
+        if name and now.status == "connected":
+            layout.label(text=tr("Connected to {name}", name=name), icon=icon, translate=False)
+        else:
+            layout.label(text=text, icon=icon)
         if now.client is None and now.launch is None:
             layout.operator("wanstage.connect", icon="LINKED")
         else:
@@ -121,7 +126,7 @@ class WANSTAGE_PT_shot(_Panel, bpy.types.Panel):
             column = layout.column(align=True)
             column.prop(shot, "frame_start")
             column.prop(shot, "frame_end")
-        layout.prop(shot, "fps", text="Rate")
+        layout.prop(shot, "fps", text=tr("Rate"), translate=False)
         sentence(layout, frames_text(scene), "TIME")
 
 
@@ -145,7 +150,9 @@ class WANSTAGE_PT_look(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
-        layout.prop(shot, "task")
+        column = layout.column()
+        column.use_property_split = False  # names of tasks are long
+        column.prop(shot, "task", text="")
         _words(layout, shot, "prompt", noted("What is seen, in words"))
         _words(layout, shot, "negative_prompt", noted("What must not be seen"))
         if shot.task in shots.STILLS:
@@ -208,6 +215,10 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
             column.prop(shot, "height")
         if info is not None and info.fast:
             layout.prop(shot, "quality")
+        for text, symbol in estimates.lines(context.scene):
+            sentence(layout, text, symbol)
+        if state.now.resting and estimates.is_asked(context.scene):
+            pump.start_timer()  # a setting has changed: its answer is waited for
         row = layout.row()
         row.scale_y = 1.4
         row.operator("wanstage.generate", icon="RENDER_ANIMATION")

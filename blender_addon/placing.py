@@ -6,7 +6,7 @@ from typing import Any
 
 import bpy
 
-from . import behind, colors, framefiles, playback, takes
+from . import behind, colors, framefiles, playback, sequence, takes
 
 
 def changed(take: Any, _context: Any = None) -> None:
@@ -48,8 +48,9 @@ def load_post() -> None:
 
 
 def sync(scene: bpy.types.Scene) -> None:
-    """The view or the engine of a scene changed: its planes read their pictures accordingly."""
+    """The view or the engine of a scene changed: its planes and strips read their pictures accordingly."""
     for take in scene.wanstage.takes:
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.dress(plane)
+    sequence.dress(scene)

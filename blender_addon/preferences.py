@@ -13,7 +13,7 @@ from pathlib import Path
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
-from . import compat, setup_run
+from . import compat, remote, setup_run
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Settings:
     data: Path
     cache: Path
     idle_exit_s: float
+
+
+_chosen = ""  # where Blender keeps no preferences for us
 
 
 class WANSTAGE_AP_preferences(bpy.types.AddonPreferences):
@@ -48,6 +51,10 @@ class WANSTAGE_AP_preferences(bpy.types.AddonPreferences):
         description="Holds the address and keys of the backend; empty uses this machine's own",
         subtype="FILE_PATH",
     )
+    backend: StringProperty(
+        name="Backend",
+        description="Name of the paired backend that Connect connects to; empty is this machine's own",
+    )
     data: StringProperty(
         name="Data Folder",
         description="Where captured shots and the local backend's jobs are kept; empty uses Blender's user folder",
@@ -64,10 +71,10 @@ class WANSTAGE_AP_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, _context: bpy.types.Context) -> None:
-        """Five rows, nothing is looked up."""
+        """Six rows, nothing is looked up."""
         layout = self.layout
         layout.use_property_split = True
-        for name in ("python", "backend_folder", "connection_file", "data", "idle_exit"):
+        for name in ("python", "backend_folder", "connection_file", "backend", "data", "idle_exit"):
             layout.prop(self, name)
 
 
@@ -78,8 +85,31 @@ def backend_python() -> str:
     return own or os.environ.get("WANSTAGE_BACKEND_PYTHON", "") or setup_run.known_python()
 
 
+def chosen() -> str:
+    """Name of the paired backend that is to be used; empty for this machine's own."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return str(getattr(addon.preferences, "backend", "") or "") if addon else _chosen
+
+
+def choose(name: str) -> None:
+    """Use this one from now on."""
+    global _chosen  # noqa: PLW0603 - one for the whole Blender, as preferences are
+    addon = bpy.context.preferences.addons.get(__package__)
+    if addon:
+        addon.preferences.backend = name
+    _chosen = name
+
+
+def _file(data: Path, own_file: str) -> Path:
+    """A paired backend's connection file, else the user's own, else this machine's."""
+    name = chosen()
+    if name and name in remote.names(data):
+        return remote.file_of(data, name)
+    return Path(own_file) if own_file else data / "connection.json"
+
+
 def settings() -> Settings:
-    """The user's settings with defaults filled in; no file is touched."""
+    """The user's settings with defaults filled in; of files, the names of paired backends are looked up once."""
     addon = bpy.context.preferences.addons.get(__package__)
     prefs = addon.preferences if addon else None
 
@@ -93,11 +123,18 @@ def settings() -> Settings:
     return Settings(
         python=value("python", "WANSTAGE_BACKEND_PYTHON") or setup_run.known_python(),
         backend_folder=value("backend_folder", "WANSTAGE_BACKEND_FOLDER"),
-        connection_file=Path(own_file) if own_file else data / "connection.json",
+        connection_file=_file(data, own_file),
         data=data,
         cache=data / "cache",
         idle_exit_s=float(getattr(prefs, "idle_exit", 1800.0)),
     )
 
 
-register, unregister = bpy.utils.register_classes_factory((WANSTAGE_AP_preferences,))
+register, _unregister = bpy.utils.register_classes_factory((WANSTAGE_AP_preferences,))
+
+
+def unregister() -> None:
+    """What stood in for preferences is forgotten; they stay."""
+    global _chosen  # noqa: PLW0603 - as above
+    _chosen = ""
+    _unregister()

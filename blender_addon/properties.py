@@ -13,7 +13,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import cast, cast_properties, catalog, choices, compat, placing, take_properties, talking
+from . import cast, cast_properties, catalog, choices, compat, placing, redo_properties, take_properties, talking
 
 SIZES = catalog.SIZES
 TASKS = [
@@ -57,27 +57,27 @@ class WANSTAGE_PG_take(bpy.types.PropertyGroup):
     """One result of the shot. Datablocks are named, so that undo and reload cannot break it, but the camera."""
 
     job_id: StringProperty(name="Job", description="The backend's name for the job")
-    state: StringProperty(name="State", default="draft")
-    task: StringProperty(name="Task")
-    engine: StringProperty(name="Engine")
-    seed: IntProperty(name="Seed")
-    width: IntProperty(name="Width")
-    height: IntProperty(name="Height")
-    frames: IntProperty(name="Frames")
-    fps: FloatProperty(name="Frames a Second", default=16.0)
+    state: StringProperty(name="State", default="draft", description="What the job is at, as the backend says it")
+    task: StringProperty(name="Task", description="What the take was asked for")
+    engine: StringProperty(name="Engine", description="What made the take")
+    seed: IntProperty(name="Seed", description="The seed that the take was made with")
+    width: IntProperty(name="Width", description="Of the take's frames, pixels")
+    height: IntProperty(name="Height", description="Of the take's frames, pixels")
+    frames: IntProperty(name="Frames", description="How many frames the take is to have")
+    fps: FloatProperty(name="Frames a Second", default=16.0, description="Of the take's frames")
     frame_start: FloatProperty(name="First Frame", description="Scene frame at which the take begins")
-    camera: StringProperty(name="Camera")
+    camera: StringProperty(name="Camera", description="The camera that the take is seen by")
     seen_by: PointerProperty(type=bpy.types.Object, description="The camera itself: it may be renamed")
     shot: StringProperty(name="Shot", description="The timeline's shot that it is a take of; empty: the scene's")
     frame_end: IntProperty(name="Last Frame", description="Last scene frame of the timeline's shot")
-    frames_done: IntProperty(name="Frames Received")
+    frames_done: IntProperty(name="Frames Received", description="How many frames are on the disk")
     frames_dir: StringProperty(name="Frames Folder", description="Relative to the .blend once that is saved")
-    stage: StringProperty(name="Stage")
-    step: IntProperty(name="Step")
-    steps: IntProperty(name="Steps")
-    eta: FloatProperty(name="Seconds Left", default=-1.0)
-    problem: StringProperty(name="Problem")
-    plane: StringProperty(name="Plane")
+    stage: StringProperty(name="Stage", description="What the engine is doing")
+    step: IntProperty(name="Step", description="How far the stage is")
+    steps: IntProperty(name="Steps", description="How many steps the stage has")
+    eta: FloatProperty(name="Seconds Left", default=-1.0, description="Of the stage; negative: not known")
+    problem: StringProperty(name="Problem", description="What went wrong")
+    plane: StringProperty(name="Plane", description="The object that shows the take")
     pixel_aspect: FloatProperty(name="Pixel Aspect", default=1.0, description="Of the scene when the take was made")
     slip: FloatProperty(
         name="Offset", default=0.0, update=placing.changed, description="Scene frames by which the take begins later"
@@ -155,8 +155,12 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         options={"SKIP_SAVE"},
         description="The sizes that the model is made for",
     )
-    width: IntProperty(name="Width", default=832, min=64, max=4096, subtype="PIXEL")
-    height: IntProperty(name="Height", default=480, min=64, max=4096, subtype="PIXEL")
+    width: IntProperty(
+        name="Width", default=832, min=64, max=4096, subtype="PIXEL", description="Of the frames that are made"
+    )
+    height: IntProperty(
+        name="Height", default=480, min=64, max=4096, subtype="PIXEL", description="Of the frames that are made"
+    )
     task: EnumProperty(
         name="Task",
         items=TASKS,
@@ -322,7 +326,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         "that it came from plays",
     )
     loras: CollectionProperty(type=WANSTAGE_PG_lora)
-    lora_index: IntProperty(name="LoRA")
+    lora_index: IntProperty(name="LoRA", description="The selected LoRA")
     fps: FloatProperty(
         name="Frames a Second",
         default=16.0,
@@ -368,7 +372,7 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         "loads them again",
     )
     takes: CollectionProperty(type=WANSTAGE_PG_take)
-    take_index: IntProperty(name="Take")
+    take_index: IntProperty(name="Take", description="The selected take")
     compare: PointerProperty(type=take_properties.WANSTAGE_PG_compare)
     cast: PointerProperty(
         name="Character",
@@ -377,9 +381,17 @@ class WANSTAGE_PG_shot(bpy.types.PropertyGroup):
         description="The character whose settings are shown",
     )
     cast_index: IntProperty(name="Character", get=cast.get_index, set=cast.set_index, options={"SKIP_SAVE"})
+    redo: PointerProperty(type=redo_properties.WANSTAGE_PG_redo)
 
 
-CLASSES = (*take_properties.CLASSES, *cast_properties.CLASSES, WANSTAGE_PG_take, WANSTAGE_PG_lora, WANSTAGE_PG_shot)
+CLASSES = (
+    *take_properties.CLASSES,
+    *cast_properties.CLASSES,
+    *redo_properties.CLASSES,
+    WANSTAGE_PG_take,
+    WANSTAGE_PG_lora,
+    WANSTAGE_PG_shot,
+)
 _register, _unregister = bpy.utils.register_classes_factory(CLASSES)
 
 

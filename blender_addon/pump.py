@@ -13,38 +13,71 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, follow, launch, playback, room, setup_run, state, wire
+from . import VERSION, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
 from .problems import UserProblem
+from .words import tr
 
 logger = logging.getLogger(__name__)
 
 BUDGET_S = 0.008
 REDRAWS = 2  # the second lays out what became shorter in the first
 PICTURE_S = 0.004  # of the budget, kept for a picture
-FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 1.0, 0.25
+FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 6.0, 0.25
 
 
 def tick(budget_s: float = BUDGET_S) -> float | None:
     """One turn of at most about ``budget_s``; returns the seconds until the next, None when there is nothing to do."""
     now = state.now
+    now.resting = False
     if now.paused:
         return PAUSED_S
     began = time.perf_counter()
     if setup_run.poll():
         playback.redraw()
     try:
+        _pair()
         _wait_for_launch()
         busy = _drain(began + budget_s)
     except (UserProblem, wire.errors.WanstageError) as problem:
         _give_up(str(problem))
-        return WORKING_S if setup_run.card.running else None
+        return WORKING_S if _elsewhere() else None
+    asked = estimates.watch()
     room.watch()
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     if now.client is None and now.launch is None:
-        return WORKING_S if setup_run.card.running else None
+        return WORKING_S if _elsewhere() else None
     if busy:
         return FLOWING_S
-    return WORKING_S if now.active() or setup_run.card.running or now.status in {"starting", "connecting"} else IDLE_S
+    awaited = (
+        asked or estimates.is_pausing() or now.active() or _elsewhere() or now.status in {"starting", "connecting"}
+    )
+    now.resting = not awaited
+    return WORKING_S if awaited else IDLE_S
+
+
+def _elsewhere() -> bool:
+    """Whether something goes on beside the connection."""
+    return setup_run.card.running is not None or remote.now.attempt is not None
+
+
+def _pair() -> None:
+    """Go on with pairing; a backend that lets us in is connected to."""
+    if remote.now.attempt is None:
+        return
+    try:
+        found = remote.poll(preferences.settings().data)
+    except UserProblem as problem:
+        remote.now.sentence, remote.now.failed = str(problem), True
+        playback.redraw()
+        return
+    if found is not None:
+        name, connection = found
+        remote.now.sentence, remote.now.failed = tr("Paired with {name}", name=name), False
+        end(state.now.launch)
+        state.disconnect()
+        preferences.choose(name)
+        open_client(connection)
+        playback.redraw()
 
 
 def _wait_for_launch() -> None:
@@ -100,7 +133,10 @@ def open_client(connection: Any) -> None:
 
 
 def start_timer() -> None:
-    """Have the window call ``tick``; harmless when it already does. Timers never fire in background mode."""
+    """Have the window call ``tick`` soon; harmless when it already does. Timers never fire in background mode."""
+    if state.now.resting:  # the next turn may be seconds away
+        state.now.resting = False
+        stop_timer()
     if not bpy.app.background and not bpy.app.timers.is_registered(tick):
         bpy.app.timers.register(tick, first_interval=FLOWING_S, persistent=True)
 
@@ -119,7 +155,7 @@ def pump(until: Callable[[], bool], timeout_s: float) -> bool:
             return until()
         if state.now.client is not None and not state.now.backlog:
             state.now.backlog.extend(state.now.client.wait(0.02))
-        elif state.now.launch is not None or setup_run.card.running:
+        elif state.now.launch is not None or _elsewhere():
             time.sleep(0.02)
     return True
 

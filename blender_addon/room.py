@@ -31,6 +31,8 @@ class Kept:
 
 _views: list[Kept] = []
 _persistent: list[str] = []  # scenes whose renders kept their data
+_saving: list[Kept] = []  # what is put away again after a save
+_still: list[str] = []
 
 
 def is_here() -> bool:
@@ -98,6 +100,30 @@ def begin(scene: bpy.types.Scene) -> None:
     """A job is about to be sent."""
     if scene.wanstage.make_room and is_here():
         make()
+
+
+def before_save() -> None:
+    """The file is saved with the views as they were: nobody would bring them back after it is loaded."""
+    _saving.extend(_views)
+    _still.extend(_persistent)
+    restore()
+
+
+def after_save() -> None:
+    """Put away again what was."""
+    for kept in _saving:
+        screen = bpy.data.screens.get(kept.screen)
+        if screen is not None and kept.area < len(screen.areas) and screen.areas[kept.area].type == "VIEW_3D":
+            shading = screen.areas[kept.area].spaces.active.shading
+            if shading.type == kept.shading:
+                shading.type, shading.color_type = "SOLID", "TEXTURE"
+                _views.append(kept)
+    for scene in (bpy.data.scenes.get(name) for name in _still):
+        if scene is not None and scene.render.use_persistent_data:
+            scene.render.use_persistent_data = False
+            _persistent.append(scene.name)
+    _saving.clear()
+    _still.clear()
 
 
 def watch() -> None:

@@ -11,16 +11,16 @@ import bpy
 
 from . import compat, panels, preferences, setup_run, state
 from .operators.setup import network_sentence
-from .words import tr
+from .words import noted, tr
 
 STAGES = {
-    "check": "Check",
-    "environment": "Environment",
-    "torch": "PyTorch",
-    "packages": "Packages",
-    "doctor": "Self-Test",
-    "draft": "Draft",
-    "remove": "Remove",
+    "check": noted("Check"),
+    "environment": noted("Environment"),
+    "torch": noted("PyTorch"),
+    "packages": noted("Packages"),
+    "doctor": noted("Self-Test"),
+    "draft": noted("Draft"),
+    "remove": noted("Remove"),
 }
 
 
@@ -66,14 +66,13 @@ def _first(layout: Any, context: bpy.types.Context) -> None:
     found = setup_run.known()
     row = layout.row()
     row.scale_y = 1.4
-    title = "Go On with the Setup" if found and not found.finished else "Set Up"
+    title = noted("Go On with the Setup") if found and not found.finished else noted("Set Up")
     told = row.operator("wanstage.setup", text=title, icon="IMPORT")
     told.choice, told.ask = context.window_manager.wanstage_setup, True
     if found is not None:
         row = layout.row(align=True)
         row.operator("wanstage.setup_repair", icon="TOOL_SETTINGS")
         row.operator("wanstage.setup_remove", text="Remove", icon="TRASH")
-    layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 def _plan(layout: Any, plan: dict[str, Any]) -> None:
@@ -94,7 +93,7 @@ def _plan(layout: Any, plan: dict[str, Any]) -> None:
 
 def _working(layout: Any, running: setup_run.Running) -> None:
     now = running.progress
-    compat.draw_progress(layout, now.fraction, STAGES.get(now.stage, "Starting"))
+    compat.draw_progress(layout, now.fraction, tr(STAGES.get(now.stage, "Starting")))
     panels.sentence(layout, now.text, "SORTTIME")
     if now.words():
         layout.label(text=now.words(), icon="BLANK1")
@@ -151,7 +150,6 @@ class WANSTAGE_PT_local(_Panel, bpy.types.Panel):
             told = layout.operator("wanstage.setup", text="Add the Wan Models", icon="IMPORT")
             told.choice, told.ask = "wan", True
         layout.operator("wanstage.setup_copy_log", icon="COPYDOWN")
-        layout.operator("wanstage.connect_remote", text="Remote Backend", icon="URL")
 
 
 register, unregister = bpy.utils.register_classes_factory((WANSTAGE_PT_setup, WANSTAGE_PT_local))

@@ -62,8 +62,12 @@ def camera(scene: bpy.types.Scene) -> bpy.types.Object | None:
 
 def characters(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """The armatures that take part, by name: those that are driven and not hidden in renders."""
-    found = [item for item in _armatures(scene) if item.wanstage.use and not item.wanstage.left_out]
-    return sorted(found, key=lambda item: item.name)
+    return sorted((item for item in _armatures(scene) if is_character(item)), key=lambda item: item.name)
+
+
+def is_character(item: bpy.types.Object) -> bool:
+    """Whether an armature takes part: driven, and not hidden in renders."""
+    return bool(item.wanstage.use and not item.wanstage.left_out and not item.hide_render)
 
 
 def left_out(scene: bpy.types.Scene) -> tuple[str, ...]:

@@ -18,11 +18,14 @@ Status = Literal["off", "starting", "connecting", "connected", "lost"]
 
 @dataclass
 class Run:
-    """A job this Blender follows. ``received`` counts frames on disk without a gap."""
+    """A job this Blender follows. ``received`` counts frames on disk without a gap. ``first``: the take's frame (from
+    0) that is the job's frame 0; frames before it, and behind a redone part, are there already.
+    """
 
     job_id: str
     folder: Path
     received: int = 0
+    first: int = 0
     update: Any = None  # the latest JobUpdate
     upload: tuple[int, int] = (0, 0)  # bytes sent, bytes to send
     problem: str = ""
@@ -72,9 +75,11 @@ class State:
     runs: dict[str, Run] = field(default_factory=dict)
     backlog: deque[Any] = field(default_factory=deque)
     redraws: int = 0  # still to be made, see ``pump``
+    resting: bool = False  # nothing is awaited: the pump's next turn may be seconds away
     waiting: Any = None  # follow.Shown, a picture left for the next tick
     paused: set[str] = field(default_factory=set)
     capture: CaptureState | None = None
+    export: CaptureState | None = None  # its stage is the take's name
     batch: str = ""  # such as "Shot 2 of 5", while several are captured
     packs: dict[str, CachedPack] = field(default_factory=dict)  # scene name -> the last pack
     revision: int = 0  # counts edits of the scene's data, see handlers.py

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import behind, compare, cut, framefiles, paths, playback, preferences, sequence, soundtrack, state
+from . import behind, compare, framefiles, paths, playback, preferences, sequence, soundtrack, state
 from .problems import UserProblem
 from .words import tr
 
@@ -97,6 +97,12 @@ def meta(take: Any) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def part_of(take: Any) -> tuple[int, int]:
+    """First and last frame (from 0) of a take that its own job makes: all, or the part that was made again."""
+    told = meta(take).get("redo")
+    return (told["first"] - 1, told["last"] - 1) if told else (0, max(take.frames, 1) - 1)
 
 
 def write_meta(take: Any, values: dict[str, Any]) -> None:
@@ -199,7 +205,6 @@ def move_beside_file(target_blend: Path) -> int:
         sequence.point_at(scene, take.job_id, target)
         behind.point_at(take.job_id, framefiles.path_of(target, 0))
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
-        cut.point_at(scene, take.job_id, target)
         if Path(scene.wanstage.first_image).parent == source:
             scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
         moved += 1
@@ -214,7 +219,6 @@ def remove(scene: bpy.types.Scene, job_id: str) -> None:
     state.now.removed.add(job_id)
     compare.forget(scene, job_id)
     soundtrack.remove(scene, job_id)
-    cut.remove(scene, job_id)
     sequence.remove(scene, job_id)
     behind.take_away(job_id)
     playback.remove_plane(job_id)

@@ -9,14 +9,14 @@ from typing import Any
 
 import bpy
 
-from . import catalog, choices, soundtrack, takes, talking, thumbnails
+from . import catalog, choices, compat, progress, soundtrack, state, takes, talking, thumbnails
 from .operators import deliver
-from .panels import _Panel, chars_a_line, sentence
-from .words import tr
+from .panels import _Panel, chars_a_line, sentence, split
+from .words import noted, tr
 
 WIDE_CHARS = 36
 ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
-WORDS = {"finished": "Done", "failed": "Failed", "cancelled": "Stopped", "lost": "Lost"}
+WORDS = {"finished": noted("Done"), "failed": noted("Failed"), "cancelled": noted("Stopped"), "lost": noted("Lost")}
 
 
 def state_text(take: Any) -> str:
@@ -174,7 +174,7 @@ class WANSTAGE_PT_compare(_Closed, bpy.types.Panel):
     bl_label = "Compare"
 
     def draw(self, context: bpy.types.Context) -> None:
-        layout, scene = self.layout, context.scene
+        layout, scene = split(self.layout), context.scene
         asked = scene.wanstage.compare
         if not asked.first:
             layout.operator_menu_enum("wanstage.compare_takes", "other", icon="MOD_ARRAY")
@@ -182,7 +182,9 @@ class WANSTAGE_PT_compare(_Closed, bpy.types.Panel):
         first, second = takes.find(asked.first), takes.find(asked.second)
         if first and second:
             layout.label(text=tr("{first} and {second}", first=first[1].name, second=second[1].name), icon="MOD_ARRAY")
-        layout.row().prop(asked, "mode", expand=True)
+        row = layout.row()
+        row.use_property_split = False
+        row.prop(asked, "mode", expand=True)
         if asked.mode == "wipe":
             layout.prop(asked, "wipe", slider=True)
         else:
@@ -199,7 +201,9 @@ class WANSTAGE_PT_deliver(_Closed, bpy.types.Panel):
     bl_label = "Deliver"
 
     def draw(self, _context: bpy.types.Context) -> None:
-        layout = self.layout
+        layout, going = self.layout, state.now.export
+        if going is not None:
+            compat.draw_progress(layout, progress.share(going.step, going.steps), going.stage)
         layout.operator("wanstage.to_sequencer", icon="SEQUENCE")
         row = layout.row(align=True)
         for kind, _title, _said in deliver.KINDS:

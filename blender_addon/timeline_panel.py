@@ -62,8 +62,8 @@ def _row(layout: Any, scene: bpy.types.Scene, item: Any) -> None:
     column = layout.column()
     column.use_property_split, column.use_property_decorate = True, False
     column.prop(item, "task")
-    column.prop(item, "prompt", **compat.placeholder("As the scene"))
-    column.prop(item, "negative_prompt", **compat.placeholder("As the scene"))
+    column.prop(item, "prompt", **compat.placeholder(tr("As the scene")))
+    column.prop(item, "negative_prompt", **compat.placeholder(tr("As the scene")))
     column.prop(item, "quality")
     row = column.row(heading="Own Seed", align=True)
     row.prop(item, "own_seed", text="")

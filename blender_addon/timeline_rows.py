@@ -13,7 +13,7 @@ INHERIT = ("scene", "As the Scene", "What the Generate panel says")
 class WANSTAGE_PG_timeline_row(bpy.types.PropertyGroup):
     """A shot of the timeline. Camera and range are the markers'; what is empty here is the scene's."""
 
-    name: StringProperty(name="Shot")
+    name: StringProperty(name="Shot", description="As its marker is named")
     first: IntProperty(name="First", description="Where it began when it was last listed, to know it by")
     use: BoolProperty(name="Submit", default=True, description="Generate this shot when all are submitted")
     task: EnumProperty(

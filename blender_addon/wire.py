@@ -11,7 +11,23 @@ from types import ModuleType
 
 _VENDORED = f"{__package__}.protocol"
 _MODULES = frozenset(
-    {"assets", "buffers", "client", "codec", "connection", "errors", "limits", "messages", "refs", "session", "specs"}
+    {
+        "assets",
+        "buffers",
+        "client",
+        "codec",
+        "connection",
+        "errors",
+        "known",
+        "limits",
+        "messages",
+        "pairing",
+        "pairing_code",
+        "redo",
+        "refs",
+        "session",
+        "specs",
+    }
 )
 
 

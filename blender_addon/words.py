@@ -7,7 +7,13 @@ that another language may order them in its own way. Translations are in ``trans
 
 from __future__ import annotations
 
-import bpy
+try:
+    import bpy
+except ModuleNotFoundError:  # the parts that need no Blender, outside of it: English
+    bpy = None
+
+CONTEXT = "Wanstage"
+"""Of words that Blender uses for something else, such as Look and Characters."""
 
 
 def tr(sentence: str, /, **values: object) -> str:
@@ -16,7 +22,7 @@ def tr(sentence: str, /, **values: object) -> str:
     ``tr("Take {number} has no frame {frame}.", number=2, frame=17)``: write the sentence as one literal, since the
     tests read the literals to see that every language has it.
     """
-    said = bpy.app.translations.pgettext_iface(sentence)
+    said = bpy.app.translations.pgettext_iface(sentence, CONTEXT) if bpy else sentence
     return said.format(**values) if values else said
 
 

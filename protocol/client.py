@@ -27,7 +27,7 @@ from .assets import AssetSource
 from .codec import Buffer
 from .connection import Connection
 from .errors import ConnectionProblem, VersionMismatch
-from .events import ClientEvent, FrameArrived
+from .events import ClientEvent, FrameArrived, PoseArrived
 from .link import CLOSE_LINGER_MS, Link
 from .session import ClientState, Session
 from .specs import JobSpec
@@ -194,11 +194,17 @@ class Client:
         """Ask for a job's spec. Ends in SpecArrived or RequestFailed."""
         self._session.get_spec(job_id)
 
+    def estimate(self, question: m.EstimateJob) -> int:
+        """Ask what a job would need and take; returns the request's number. Ends in Estimated or RequestFailed, or in
+        nothing when the connection is lost. Raises Unsupported for a backend that makes none.
+        """
+        return self._session.estimate(question)
+
     def forget(self, job_id: str) -> None:
         """Drop everything about a job on this side, without an answer."""
         self._session.forget(job_id)
 
-    def consumed(self, what: FrameArrived | int) -> None:
+    def consumed(self, what: FrameArrived | PoseArrived | int) -> None:
         """A frame (or so many bytes of frames) was written or shown: lets the backend send as much again."""
         self._session.consumed(what)
 

@@ -13,6 +13,7 @@
     |  |- QuotaExceeded       too many jobs, too little disk
     |- ConnectionProblem      cannot reach the backend, or it refused us
     |  |- KeyRefused
+    |  |- PairingRefused
     |- JobFailed              the job ended without a result
 
 ``code`` is what crosses the wire in an ``ErrorReply``; ``from_code`` gives the class back.
@@ -96,9 +97,15 @@ class ConnectionProblem(WanstageError):
 
 
 class KeyRefused(ConnectionProblem):
-    """The backend answers but does not know our key."""
+    """The backend answers but our key is not on its list (any more)."""
 
     code: ClassVar[str] = "key_refused"
+
+
+class PairingRefused(ConnectionProblem):
+    """A pairing code that is none, is damaged, or that the backend does not take (any more)."""
+
+    code: ClassVar[str] = "pairing"
 
 
 class JobFailed(WanstageError):

@@ -7,11 +7,23 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from .errors import WanstageError
-from .messages import FrameReady, JobUpdate, PreviewReady, Welcome
+from .messages import Estimate, FrameReady, JobUpdate, PoseReady, PreviewReady, Welcome
 from .specs import JobSpec
 
 RequestKind = Literal[
-    "hello", "ping", "have", "chunk", "submit", "attach", "detach", "cancel", "remove", "list_jobs", "get_spec", "none"
+    "hello",
+    "ping",
+    "have",
+    "chunk",
+    "submit",
+    "attach",
+    "detach",
+    "cancel",
+    "remove",
+    "list_jobs",
+    "get_spec",
+    "estimate",
+    "none",
 ]
 
 
@@ -85,6 +97,19 @@ class PreviewArrived:
 
 
 @dataclass(frozen=True)
+class PoseArrived:
+    """What a job of the task pose found in one frame, or its pose file (``header.kind``); otherwise as FrameArrived:
+    call ``Client.consumed`` with it.
+    """
+
+    job_id: str
+    index: int
+    header: PoseReady
+    data: memoryview
+    connection: int = 0
+
+
+@dataclass(frozen=True)
 class JobsListed:
     """Answer to ``list_jobs``, newest first."""
 
@@ -97,6 +122,14 @@ class SpecArrived:
 
     job_id: str
     spec: JobSpec
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Answer to ``estimate``; ``request`` is the number that it returned."""
+
+    request: int
+    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -125,8 +158,10 @@ ClientEvent: TypeAlias = (
     | JobChanged
     | FrameArrived
     | PreviewArrived
+    | PoseArrived
     | JobsListed
     | SpecArrived
+    | Estimated
     | RequestDone
     | RequestFailed
 )

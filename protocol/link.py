@@ -33,6 +33,7 @@ class LinkEvent:
 
     kind: Literal["up", "down", "refused"]
     error: WanstageError
+    encrypted: bool = True  # False where somebody answered whose keys are not those we were told
 
 
 class Link:
@@ -91,9 +92,11 @@ class Link:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
             return LinkEvent("up", ConnectionProblem(""))
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and value == _ZAP_DENIED:
-            problem = f"the backend at {where} does not allow our key: copy its present connection file to this machine"
+            problem = (
+                f"the backend at {where} does not allow our key: pair with it again, by a new code of 'wanstage pair'"
+            )
             return LinkEvent("refused", KeyRefused(problem))
-        renew = "copy the backend's present connection file to this machine"
+        renew = "pair with it again, or copy its present connection file to this machine"
         sentences: dict[int, str] = {
             zmq.EVENT_CLOSED: f"nobody answers at {where}: start the backend with 'wanstage serve'",
             zmq.EVENT_DISCONNECTED: f"the backend at {where} closed the connection",
@@ -102,7 +105,10 @@ class Link:
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: f"the program at {where} hung up on our key: it is another program, "
             f"or a backend with new keys; {renew}",
         }
-        return LinkEvent("down", ConnectionProblem(sentences[event])) if event in sentences else None
+        if event not in sentences:
+            return None
+        strange = event in {zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL}
+        return LinkEvent("down", ConnectionProblem(sentences[event]), not strange)
 
 
 def _configure(socket: zmq.Socket[bytes], connection: Connection) -> None:

@@ -12,8 +12,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from . import limits
-from .specs import AssetId, AssetRef, JobSpec, Name
+from .specs import AssetId, AssetRef, Frames, JobSpec, Name, PlanName, Sampler, Side, Task
 
+Secret = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 JobId = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Count = Annotated[int, Meta(ge=0)]
 Text = Annotated[str, Meta(max_length=4000)]
@@ -120,6 +121,35 @@ class GrantCredit(Message, tag="grant_credit", frozen=True):
     """The client has consumed frames: so many more bytes may be sent."""
 
     nbytes: Annotated[int, Meta(ge=1, le=limits.MAX_CREDIT_BYTES)]
+    request: Count = 0
+
+
+class Pair(Message, tag="pair", frozen=True):
+    """Let the key of this connection in. All that a key which is not on the allow-list may say, instead of ``hello``.
+
+    ``secret`` is the pairing code's; ``name`` what the client would like to be called at the backend.
+    """
+
+    secret: Secret
+    name: Name
+    client: Name
+    minor: Count = 0
+    request: Count = 0
+
+
+class EstimateJob(Message, tag="estimate_job", frozen=True):
+    """What would such a job need, and how long would it take? ``assets`` are those of the job, as far as known."""
+
+    task: Task
+    width: Side
+    height: Side
+    frames: Frames
+    engine: Name = "draft"
+    model: Name = "draft"
+    sampler: Sampler = Sampler()
+    plan: PlanName = "auto"
+    start_from_reference: bool = False
+    assets: Annotated[tuple[AssetRef, ...], Meta(max_length=limits.MAX_ASSETS_PER_QUERY)] = ()
     request: Count = 0
 
 
@@ -239,7 +269,7 @@ class JobUpdate(Message, tag="job_update", frozen=True):
 
     job_id: JobId
     state: JobState
-    frames: Count  # frames the job will have
+    frames: Count  # numbered results the job will have: its frames, and for the task pose one more, the file
     label: Text = ""
     task: Name = "t2v"
     engine: Name = "draft"
@@ -289,6 +319,19 @@ class PreviewReady(Message, tag="preview_ready", frozen=True):
     reply_to: Count = 0
 
 
+class PoseReady(Message, tag="pose_ready", frozen=True):
+    """One part: what a job of the task pose has found. Numbered, never dropped, resumed as frames are; spends credit.
+
+    ``kind`` people: those of frame ``index``, f4 (P, POSE_COLUMNS), perhaps none. file: behind the last frame, the
+    whole pose file.
+    """
+
+    job_id: JobId
+    index: Count
+    kind: Literal["people", "file"]
+    reply_to: Count = 0
+
+
 class Jobs(Message, tag="jobs", frozen=True):
     """Answer to ``ListJobs``."""
 
@@ -301,6 +344,71 @@ class JobSpecReply(Message, tag="job_spec", frozen=True):
 
     job_id: JobId
     spec: JobSpec
+    reply_to: Count = 0
+
+
+class Paired(Message, tag="paired", frozen=True):
+    """Answer to ``Pair``: the key is on the list, under ``name``. ``host`` is what the backend's machine is called."""
+
+    name: Name
+    backend: Name
+    host: Text = ""
+    minor: Count = 0
+    reply_to: Count = 0
+
+
+class EstimatePart(Struct, frozen=True, omit_defaults=True):
+    """One line of a memory plan: a part or piece of work, its bytes on the card while it works, on the host always."""
+
+    what: Text
+    card: Count = 0
+    host: Count = 0
+    note: Text = ""
+
+
+class EstimateStage(Struct, frozen=True):
+    """Seconds of one stage, as ``timings`` of JobUpdate name them."""
+
+    name: Name
+    seconds: float
+
+
+class SmallerJob(Struct, frozen=True):
+    """A job like the one that was asked about, that fits."""
+
+    width: Count
+    height: Count
+    frames: Count
+    plan: Name = "auto"
+
+
+class Estimate(Message, tag="estimate", frozen=True):
+    """Answer to ``EstimateJob``. Bytes throughout; what is not known is empty, 0 or None, never a guess.
+
+    ``problem`` says why the job does not fit, ``smaller`` what would, the nearest first. ``basis`` of the seconds:
+    jobs of this very size that ran here, or jobs of the model that ran here scaled to this one, or none.
+    """
+
+    too_large: bool = False
+    problem: Text = ""
+    smaller: tuple[SmallerJob, ...] = ()
+    plan: Text = ""
+    losses: Text = ""
+    parts: tuple[EstimatePart, ...] = ()
+    card: Text = ""
+    card_needed: Count = 0
+    card_free: Count = 0
+    card_total: Count = 0
+    host_needed: Count = 0
+    host_free: Count = 0
+    missing: tuple[Text, ...] = ()
+    missing_bytes: Count = 0
+    seconds: float | None = None
+    stages: tuple[EstimateStage, ...] = ()
+    basis: Literal["none", "measured", "scaled"] = "none"
+    based_on: Text = ""
+    jobs_ahead: Count = 0
+    upload: Count | None = None
     reply_to: Count = 0
 
 
@@ -333,6 +441,8 @@ ClientMessage = (
     | ListJobs
     | GetSpec
     | GrantCredit
+    | Pair
+    | EstimateJob
 )
 ServerMessage = (
     Welcome
@@ -343,8 +453,11 @@ ServerMessage = (
     | JobUpdate
     | FrameReady
     | PreviewReady
+    | PoseReady
     | Jobs
     | JobSpecReply
+    | Paired
+    | Estimate
     | Done
     | ErrorReply
 )

@@ -13,18 +13,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from . import VERSION, codec, limits
+from msgspec.structs import replace
+
+from . import FEATURES, VERSION, codec, limits
 from . import messages as m
 from .assets import AssetSource
 from .codec import Buffer
-from .errors import ProtocolError, UnknownJob, Unsupported, VersionMismatch, WanstageError, from_code
+from .errors import KeyRefused, ProtocolError, UnknownJob, Unsupported, VersionMismatch, WanstageError, from_code
 from .events import (
     ClientEvent,
     Connected,
     Disconnected,
+    Estimated,
     FrameArrived,
     JobChanged,
     JobsListed,
+    PoseArrived,
     PreviewArrived,
     Refused,
     RequestDone,
@@ -33,7 +37,7 @@ from .events import (
     SpecArrived,
     UploadProgress,
 )
-from .specs import JobSpec
+from .specs import POSE_COLUMNS, JobSpec
 from .uploads import Uploads
 from .validation import validate
 
@@ -132,8 +136,7 @@ class Session:
         self._connection += 1
         self._misses = 0
         number = self._new_request("hello", "")
-        hello = m.Hello(session_id=self._session_id, client=self._client_name, minor=VERSION[1], request=number)
-        self._post(hello)
+        self._post(m.Hello(self._session_id, self._client_name, VERSION[1], FEATURES, number))
 
     def link_lost(self, reason: str, *, at_once: bool = False) -> None:
         """The link is gone; try again after the back-off, or ``at_once``."""
@@ -223,6 +226,13 @@ class Session:
         """Ask for a job's spec."""
         self._ask_kept("get_spec", job_id, lambda number: m.GetSpec(job_id=job_id, request=number))
 
+    def estimate(self, question: m.EstimateJob) -> int:
+        """Ask what a job would need; not asked again after a loss. Raises Unsupported, also while not connected."""
+        if self.state != "connected" or self.welcome is None or "estimate" not in self.welcome.features:
+            problem = "this backend makes no estimates: it is not connected, or older than protocol 1.4"
+            raise Unsupported(problem)
+        return self._ask("estimate", "", lambda number: replace(question, request=number))
+
     def forget(self, job_id: str) -> None:
         """Drop everything about a job on this side: its upload, its frames to come, unanswered requests."""
         self._uploads.drop(job_id)
@@ -230,9 +240,9 @@ class Session:
         if self._follows.pop(job_id, None) and self.state == "connected":
             self._post(m.Detach(job_id=job_id))
 
-    def consumed(self, what: FrameArrived | int) -> None:
+    def consumed(self, what: FrameArrived | PoseArrived | int) -> None:
         """A frame (or so many bytes) was written or shown: the backend may send as much again."""
-        if isinstance(what, FrameArrived):
+        if isinstance(what, FrameArrived | PoseArrived):
             if what.connection != self._connection:
                 return  # its credit ended with its connection
             what = what.data.nbytes
@@ -342,7 +352,7 @@ class Session:
             follow.end = update.frames if update.state == "finished" else update.progress.frames_done
         self._end_follow(update.job_id, follow)
 
-    def _on_frame(self, header: m.FrameReady, buffers: Sequence[Buffer]) -> None:
+    def _on_frame(self, header: m.FrameReady | m.PoseReady, buffers: Sequence[Buffer]) -> None:
         data = _one_part(header, buffers)
         self._outstanding += data.nbytes
         follow = self._follows.get(header.job_id)
@@ -354,10 +364,10 @@ class Session:
         else:
             follow.next_frame += 1
             follow.gaps = 0
-            self._events.append(FrameArrived(header.job_id, header.index, header, data, self._connection))
+            self._events.append(_arrived(header, data, self._connection))
             self._end_follow(header.job_id, follow)
 
-    def _on_gap(self, header: m.FrameReady, follow: _Follow) -> None:
+    def _on_gap(self, header: m.FrameReady | m.PoseReady, follow: _Follow) -> None:
         problem = f"frame {header.index} came where {follow.next_frame} was due"
         log.warning("job %s: %s; attaching again", header.job_id, problem)
         follow.gaps += 1
@@ -379,6 +389,10 @@ class Session:
         self._requests.pop(message.reply_to, None)
         self._events.append(SpecArrived(message.job_id, message.spec))
 
+    def _on_estimate(self, message: m.Estimate, _: Sequence[Buffer]) -> None:
+        if self._requests.pop(message.reply_to, None):
+            self._events.append(Estimated(message.reply_to, message))
+
     def _on_done(self, message: m.Done, _: Sequence[Buffer]) -> None:
         if request := self._requests.pop(message.reply_to, None):
             self._events.append(RequestDone(request.kind, request.job_id))
@@ -387,7 +401,7 @@ class Session:
         request = self._requests.pop(reply.reply_to, None) or _Request("none", reply.job_id)
         error = from_code(reply.code, reply.message)
         job_id = request.job_id or reply.job_id
-        if request.kind == "hello" or isinstance(error, VersionMismatch):
+        if request.kind == "hello" or isinstance(error, VersionMismatch | KeyRefused):
             self.refuse(error)
         elif reply.code == "hello_required":
             self.link_lost("the backend had forgotten this client", at_once=True)
@@ -407,9 +421,11 @@ class Session:
         m.ChunkStored: _on_stored,
         m.JobUpdate: _on_job,
         m.FrameReady: _on_frame,
+        m.PoseReady: _on_frame,
         m.PreviewReady: _on_preview,
         m.Jobs: _on_jobs,
         m.JobSpecReply: _on_spec,
+        m.Estimate: _on_estimate,
         m.Done: _on_done,
     }
 
@@ -460,11 +476,22 @@ def _same_upload(last: ClientEvent, event: UploadProgress) -> bool:
     return isinstance(last, UploadProgress) and last.job_id == event.job_id
 
 
-def _one_part(header: m.FrameReady | m.PreviewReady, buffers: Sequence[Buffer]) -> memoryview:
+def _arrived(header: m.FrameReady | m.PoseReady, data: memoryview, connection: int) -> FrameArrived | PoseArrived:
+    if isinstance(header, m.PoseReady):
+        return PoseArrived(header.job_id, header.index, header, data, connection)
+    return FrameArrived(header.job_id, header.index, header, data, connection)
+
+
+def _one_part(header: m.FrameReady | m.PreviewReady | m.PoseReady, buffers: Sequence[Buffer]) -> memoryview:
     if len(buffers) != 1:
         problem = f"{type(header).__name__} comes with one buffer, {len(buffers)} came"
         raise ProtocolError(problem)
     data = memoryview(buffers[0])
+    if isinstance(header, m.PoseReady):
+        if header.kind == "people" and data.nbytes % (4 * POSE_COLUMNS):
+            problem = f"people of {4 * POSE_COLUMNS} bytes each are due, {data.nbytes} bytes came"
+            raise ProtocolError(problem)
+        return data
     expected = header.width * header.height * header.channels
     if (isinstance(header, m.PreviewReady) or header.encoding == "raw") and data.nbytes != expected:
         shape = f"{header.width}x{header.height}x{header.channels}"

@@ -27,7 +27,7 @@ Dim = Annotated[int, Meta(ge=1, le=1 << 20)]
 DType = Literal["u1", "u2", "f2", "f4", "f8", "i4"]
 Codec = Literal["raw", "zlib", "delta"]
 PlanName = Literal["auto", "resident", "resident-fp8", "swap", "swap-fp8", "stream", "stream-fp8"]
-Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
+Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v", "pose"]
 
 
 class AssetRef(Struct, frozen=True):
@@ -116,6 +116,36 @@ class SoundRef(Struct, frozen=True):
     start: Annotated[float, Meta(ge=0.0, le=86400.0)] = 0.0
 
 
+class VideoRef(Struct, frozen=True):
+    """A film of any format that the backend reads, as its bytes."""
+
+    asset: AssetRef
+    name: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
+
+
+class Pose(Struct, frozen=True):
+    """Whose motion to find, and how (the task pose). Exactly one of ``video`` and ``of_job`` is given: a film, or the
+    frames that a job of the same key has made already.
+
+    ``person``: all, largest, longest, a number, or X,Y or X,Y@FRAME in pixels. ``height`` metres, None = by the feet.
+    ``camera``: of the frames, when it is known. ``smooth``: Hz, 0 = as it was seen. ``gap_s``: gaps that are bridged.
+    """
+
+    video: VideoRef | None = None
+    of_job: Annotated[str, Meta(pattern="^([0-9a-f]{32})?$")] = ""
+    person: Name = "all"
+    people: Annotated[int, Meta(ge=1, le=10)] = 2
+    height: Annotated[float, Meta(ge=0.3, le=3.0)] | None = None
+    camera: Camera | None = None
+    field_of_view: Annotated[float, Meta(ge=1.0, le=170.0)] = 50.0  # degrees, where no camera is known
+    hands: bool = True
+    face: bool = True
+    smooth: Annotated[float, Meta(ge=0.0, le=60.0)] = 6.0
+    gap_s: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.5
+    hold_feet: bool = True
+    joint_limits: bool = True
+
+
 class DrivePack(Struct, frozen=True):
     """Everything the scene knows about a shot, captured once. Every part but the size is optional.
 
@@ -172,6 +202,33 @@ class Talk(Struct, frozen=True):
     follow_pose: bool = False
 
 
+class KeptFrame(Struct, frozen=True):
+    """One frame of the clip of which a part is made again, as it was. ``frame`` counts from 0."""
+
+    frame: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    image: ImageRef
+
+
+class Redo(Struct, frozen=True):
+    """A part of a clip made again: the job's other fields are about the whole clip, its frames ``first`` to ``last``
+    (from 0, both included) are made and come back, numbered from 0.
+
+    ``kept``: frames of the clip as they are, rising; those that ``protocol.redo.needed`` names must be there, more
+    may be. ``overlap``: over so many frames at each end of the part the new ones are blended with the kept ones.
+    ``character``: only what shows this character of the pack's masks changes (0 = whole frames); ``mask`` says where
+    the kept frames show it, one u1 (h,w) a frame of the part, where they do not follow the pack's masks.
+    ``match_color``: the part's colours are matched to the clip's at its first frame.
+    """
+
+    first: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    last: Annotated[int, Meta(ge=0, lt=limits.MAX_FRAMES)]
+    kept: Annotated[tuple[KeptFrame, ...], Meta(max_length=limits.MAX_FRAMES)] = ()
+    overlap: Annotated[int, Meta(ge=0, le=limits.MAX_OVERLAP)] = 4
+    character: Annotated[int, Meta(ge=0, le=254)] = 0
+    mask: MapTrack = ()
+    match_color: bool = False
+
+
 class Lora(Struct, frozen=True):
     """A LoRA known to the backend by name (never a path)."""
 
@@ -204,12 +261,26 @@ class JobSpec(Struct, frozen=True):
     last_image: ImageRef | None = None
     pack: DrivePack | None = None
     sound: SoundRef | None = None  # what drives s2v
+    pose: Pose | None = None  # what the task pose looks at
     sampler: Sampler = field(default_factory=Sampler)
     loras: Annotated[tuple[Lora, ...], Meta(max_length=limits.MAX_LORAS)] = ()
     animate: Animate = field(default_factory=Animate)
     talk: Talk = field(default_factory=Talk)
+    redo: Redo | None = None  # only a part of the clip is made
     plan: PlanName = "auto"
     output: Output = field(default_factory=Output)
     release: bool = False  # the engine gives its memory back when the job ends
     label: Annotated[str, Meta(max_length=limits.MAX_NAME_CHARS)] = ""
     schema: Literal[1] = SCHEMA
+
+    @property
+    def made(self) -> int:
+        """How many numbered results come back: the frames of the part that is made again, else all; for the task pose
+        the pose file behind them too."""
+        frames = self.frames if self.redo is None else self.redo.last - self.redo.first + 1
+        return frames + (self.task == "pose")
+
+
+POSE_COLUMNS = 391
+"""Numbers that a person has in one frame of a job of the task pose (SPEC.md, "pose_ready"): the id, 33 landmarks with
+4 each, 33 points in metres with 4 each, and the left and the right hand's 21 points with 3 each."""

@@ -30,6 +30,7 @@ _CHUNKS_AHEAD = 4
 _FAST_S, _SLOW_S = 0.25, 1.0
 _TRIES = 3
 SOUND_SINCE = 2  # the minor version that brought JobSpec.sound
+REDO_SINCE = 4  # ... and JobSpec.redo
 
 
 @dataclass
@@ -199,7 +200,11 @@ class Uploads:
             return
         job = self._jobs[0]
         if job.spec.sound is not None and self._minor < SOUND_SINCE:
-            self._fail(job, _too_old(self._minor), "submit")  # such a backend would skip the sound
+            self._fail(job, _too_old(self._minor, "knows no sound", SOUND_SINCE), "submit")  # it would skip the sound
+            return
+        if job.spec.redo is not None and self._minor < REDO_SINCE:
+            problem = "cannot make a part of a clip again"
+            self._fail(job, _too_old(self._minor, problem, REDO_SINCE), "submit")  # it would make the whole clip
             return
         job.missing.clear()
         job.left = 0
@@ -245,10 +250,10 @@ def _read_exactly(source: AssetSource, ref: AssetRef, offset: int, nbytes: int) 
     return data
 
 
-def _too_old(minor: int) -> InvalidJob:
+def _too_old(minor: int, lack: str, since: int) -> InvalidJob:
     return InvalidJob(
-        f"the backend speaks protocol {VERSION[0]}.{minor}, which knows no sound: update the backend to one that "
-        f"speaks {VERSION[0]}.{SOUND_SINCE}"
+        f"the backend speaks protocol {VERSION[0]}.{minor}, which {lack}: update the backend to one that speaks "
+        f"{VERSION[0]}.{since}"
     )
 
 

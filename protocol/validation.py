@@ -13,8 +13,9 @@ import msgspec
 
 from . import limits
 from .errors import AssetError, InvalidJob
+from .redo import needed
 from .refs import array_bytes, asset_refs
-from .specs import ArrayRef, CharacterTrack, DrivePack, ImageRef, JobSpec, Reference
+from .specs import ArrayRef, CharacterTrack, DrivePack, ImageRef, JobSpec, Redo, Reference
 
 BODY_POINTS = 20
 HAND_POINTS = 21
@@ -50,6 +51,9 @@ def validate(spec: JobSpec) -> None:
     _check_assets(spec)
     _check_images(spec)
     _check_sound(spec)
+    if spec.redo:
+        _check_redo(spec, spec.redo)
+    _check_pose(spec)
     if spec.pack:
         _check_pack(spec, spec.pack)
     elif spec.task in {"animate", "replace"}:
@@ -121,7 +125,8 @@ def _check_assets(spec: JobSpec) -> None:
 
 def _check_images(spec: JobSpec) -> None:
     first = spec.image or (spec.pack.look if spec.pack else None)
-    if spec.task in {"i2v", "flf2v"} and first is None:
+    goes_on = spec.redo is not None and spec.redo.first > 0  # from a frame of the clip
+    if spec.task in {"i2v", "flf2v"} and first is None and not goes_on:
         _refuse(f"the task {spec.task} needs a first picture: give image, or a drive pack with a look")
     if spec.task == "s2v" and first is None and not any(each.reference for each in _characters(spec)):
         _refuse(
@@ -161,13 +166,70 @@ def _check_sound(spec: JobSpec) -> None:
         )
 
 
+def _check_pose(spec: JobSpec) -> None:
+    pose = spec.pose
+    if spec.task != "pose":
+        if pose is not None:
+            _refuse(f"the job has a pose, which the task {spec.task} does not look at: leave pose out, or ask for pose")
+        return
+    if pose is None or (pose.video is None) == (not pose.of_job):
+        _refuse("the task pose needs what to look at: give either pose.video or pose.of_job")
+        return
+    if pose.video is not None and not 0 < pose.video.asset.nbytes <= limits.MAX_VIDEO_BYTES:
+        nbytes = pose.video.asset.nbytes
+        _refuse(f"the job's film has {nbytes} bytes, 1 to {limits.MAX_VIDEO_BYTES} are allowed: send a shorter part")
+    if pose.camera is not None:
+        _check_array(pose.camera.world_from_camera, "pose.camera.world_from_camera", "f8", (spec.frames, 4, 4))
+        _check_array(pose.camera.intrinsics, "pose.camera.intrinsics", "f8", (spec.frames, 4))
+
+
 def _images(spec: JobSpec) -> Iterator[tuple[str, ImageRef]]:
     named: dict[str, ImageRef | None] = {"image": spec.image, "last_image": spec.last_image}
     if spec.pack:
         named |= {"pack.look": spec.pack.look, "pack.look_plate": spec.pack.look_plate}
         for index, each in enumerate(spec.pack.characters):
             named[f"pack.characters[{index}].reference.image"] = each.reference.image if each.reference else None
+    if spec.redo:
+        named |= {f"redo.kept[{index}].image": each.image for index, each in enumerate(spec.redo.kept)}
     return ((where, image) for where, image in named.items() if image)
+
+
+def _check_redo(spec: JobSpec, redo: Redo) -> None:
+    if not redo.first <= redo.last < spec.frames:
+        _refuse(
+            f"the job's redo is about the frames {redo.first} to {redo.last}, the clip has 0 to {spec.frames - 1}: "
+            "choose a part of it"
+        )
+    for index, each in enumerate(redo.kept):
+        where = f"redo.kept[{index}]"
+        if each.frame >= spec.frames or (index and each.frame <= redo.kept[index - 1].frame):
+            _refuse(f"the job's {where}.frame is {each.frame}: give frames of the clip in rising order, each once")
+        if (each.image.width, each.image.height) != (spec.width, spec.height):
+            size = f"{each.image.width}x{each.image.height}"
+            _refuse(f"the job's {where}.image is {size}, the clip is {spec.width}x{spec.height}: send its own frames")
+    wanted = needed(redo.first, redo.last, spec.frames, overlap=redo.overlap, character=redo.character)
+    missing = set(wanted) - {each.frame for each in redo.kept}
+    if missing:
+        _refuse(
+            f"the job's redo.kept lacks frame {min(missing)}: send {len(wanted)} frames of the clip as they are, "
+            "those round about the part and those that are blended"
+        )
+    _check_redo_character(spec, redo)
+
+
+def _check_redo_character(spec: JobSpec, redo: Redo) -> None:
+    if not redo.character:
+        return
+    if redo.character not in {each.index for each in _characters(spec)}:
+        _refuse(f"the job's redo.character is {redo.character}, which no character of the pack has: capture the scene")
+    if spec.pack is None or not spec.pack.mask:
+        _refuse("a redo of one character needs the masks of the drive pack (pack.mask): capture the scene with them")
+    if redo.mask and len(redo.mask) != spec.made:
+        _refuse(
+            f"the job's redo.mask has {len(redo.mask)} maps, none or one a frame of the part ({spec.made}) are allowed"
+        )
+    for index, each in enumerate(redo.mask):
+        _check_array(each, f"redo.mask[{index}]", "u1", (spec.height, spec.width))
 
 
 def _check_pack(spec: JobSpec, pack: DrivePack) -> None:

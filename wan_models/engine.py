@@ -46,5 +46,6 @@ class Engine(Protocol):
     def generate(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """Yield events. ``cancelled`` is asked between steps; when true, stop yielding soon and return.
 
-        Every frame 0..frames-1 comes exactly once in FramesDecoded, in order.
+        Every frame 0..frames-1 comes exactly once in FramesDecoded, in order. Of a request with ``redo`` those of the
+        part come instead, numbered from 0 and finished (``wan_models.redo.finished``).
         """

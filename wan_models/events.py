@@ -43,6 +43,17 @@ class FramesDecoded:
 
 
 @dataclass(frozen=True)
+class PoseFound:
+    """What frame ``index`` shows of people, as f4 rows (``wan_models.pose.engine.packed``); ``file``: behind the last
+    frame, the pose file's bytes.
+    """
+
+    index: int
+    data: bytes
+    file: bool = False
+
+
+@dataclass(frozen=True)
 class Warned:
     """Something the user should know, in one sentence; the work goes on."""
 
@@ -61,4 +72,4 @@ class WeightsRead:
     total: int
 
 
-Event: TypeAlias = StageStarted | StepDone | Preview | FramesDecoded | Warned | WeightsRead
+Event: TypeAlias = StageStarted | StepDone | Preview | FramesDecoded | PoseFound | Warned | WeightsRead

@@ -22,6 +22,7 @@ class EngineRow:
 
     ``preload`` are modules that a worker imports before the first job, so that its first frame does not wait.
     ``extra``: the project's extra that brings all that it needs.
+    ``aside``: its jobs are long and need no card: they get a worker process of their own, so that no draft waits.
     ``on_card``: it works on a graphics card where there is one. ``grace_s``: seconds that one of its steps may take
     after a cancel.
     """
@@ -36,6 +37,7 @@ class EngineRow:
     has_options: bool = False
     extra: str = ""
     on_card: bool = False
+    aside: bool = False
     grace_s: float = 5.0
 
     @property
@@ -72,6 +74,15 @@ _ENGINES: tuple[EngineRow, ...] = (
         has_options=True,
         on_card=True,
         grace_s=60.0,  # a step of a 14B model at 1280x720 takes 12 s on a fast card
+    ),
+    EngineRow(
+        name="pose",
+        path="wan_models.pose.engine:PoseEngine",
+        models=("mediapipe",),
+        tasks=("pose",),
+        needs=(("mediapipe", "mediapipe"), ("cv2", "opencv-contrib-python"), ("scipy", "scipy"), ("av", "av")),
+        extra="pose",
+        aside=True,
     ),
     EngineRow(
         name="test",

@@ -4,7 +4,7 @@ top-left origin, first pixel's centre (0.5, 0.5), rows from the top, metres, sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v"]
+Task = Literal["animate", "replace", "i2v", "flf2v", "t2v", "ti2v", "s2v", "pose"]
 
 # Column meanings of a pose track, and the values of its state column.
 X, Y, SCORE, DEPTH, STATE = range(5)
@@ -155,8 +155,56 @@ class TalkSettings:
 
 
 @dataclass(frozen=True)
+class Redo:
+    """A part of a clip made again: its frames ``first`` to ``last`` (from 0, both included), see ``wan_models.redo``.
+
+    ``kept``: frames of the clip as they are, by number, uint8 (h,w,3); may decode lazily. ``overlap``: so many frames
+    at each end of the part are blended. ``character``: the mask value of the only one who changes, 0 = whole frames;
+    ``mask``: uint8 (h,w), one a frame of the part: where the kept frames show that character, if not as the pack says.
+    """
+
+    first: int
+    last: int
+    kept: Mapping[int, NDArray[np.uint8]]
+    overlap: int = 4
+    character: int = 0
+    mask: Maps = ()
+    match_color: bool = False
+
+    @property
+    def count(self) -> int:
+        """Frames of the part."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
+class PoseRequest:
+    """What the task pose looks at: ``footage`` is a film or a folder of pictures, ``name`` for sentences. The rest as
+    in ``wan_models.pose.build.PoseOptions``; ``smooth`` Hz, 0 = none.
+    """
+
+    footage: Path
+    name: str = "the film"
+    person: str = "all"
+    people: int = 2
+    height: float | None = None
+    camera: CameraTrack | None = None
+    field_of_view: float = 50.0
+    hands: bool = True
+    face: bool = True
+    smooth: float = 6.0
+    gap_s: float = 0.5
+    hold_feet: bool = True
+    joint_limits: bool = True
+
+
+@dataclass(frozen=True)
 class Request:
-    """One job for an engine."""
+    """One job for an engine. With ``redo`` all else is about the whole clip, of which only a part is made.
+
+    ``before``: frames that come right before this clip, in order, none where it begins by itself: what a model that
+    goes on from frames goes on from. For Animate these are the clip's own first ``len(before)`` frames, made already.
+    """
 
     task: Task
     model: str
@@ -171,12 +219,15 @@ class Request:
     last_image: NDArray[np.uint8] | None = None
     pack: DrivePack | None = None
     sound: Sound | None = None
+    pose: PoseRequest | None = None
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     loras: tuple[Lora, ...] = ()
     animate: AnimateSettings = field(default_factory=AnimateSettings)
     talk: TalkSettings = field(default_factory=TalkSettings)
     plan: str = "auto"
     previews: bool = True
+    redo: Redo | None = None
+    before: Maps = ()
 
 
 def origin_pixels(origin: NDArray[np.uint16]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import redo
 from .engine import RequestRefused
 from .events import Event, FramesDecoded, Preview, StageStarted, StepDone, Warned, WeightsRead
 from .requests import Request
@@ -64,6 +65,8 @@ class TestEngine:
         """Sleeps ``load_s`` (a job that loads long), refuses when told to."""
         knobs = _knobs(request.prompt)
         time.sleep(knobs.load_s)
+        if request.redo is not None:
+            redo.check(request)
         if request.task == "s2v":
             if request.sound is None:
                 problem = "the test engine hears nothing: give the task s2v a sound"
@@ -75,26 +78,31 @@ class TestEngine:
 
     def generate(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
         """Every frame once, in order, with a preview before each when ``preview_side`` is set."""
+        made = self._made(request, cancelled)
+        return made if request.redo is None else redo.finished(request, made)
+
+    def _made(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
         knobs = _knobs(request.prompt)
         stop = _never if knobs.ignore_cancel else cancelled
         loud = _loudness(request)
-        yield StageStarted("test", request.frames)
+        frames = redo.span(request)
+        yield StageStarted("test", len(frames))
         if knobs.warn:
             yield Warned(knobs.warn)
         if knobs.weights_mib:
             self.report(WeightsRead("test weights", knobs.weights_mib * MIB // 2, knobs.weights_mib * MIB))
-        for index in range(request.frames):
+        for number, index in enumerate(frames):
             if _wait(knobs, index, stop) or stop():
                 return
             _fault(knobs, index)
             if knobs.preview_side and request.previews:
-                yield Preview(index, _gradient(request.seed, index, knobs.preview_side, knobs.preview_side))
-            notes = ((index, "the test engine doubts this frame"),) if index == knobs.note_at else ()
+                yield Preview(number, _gradient(request.seed, index, knobs.preview_side, knobs.preview_side))
+            notes = ((number, "the test engine doubts this frame"),) if index == knobs.note_at else ()
             picture = _gradient(request.seed, index, request.height, request.width)
             if loud is not None:
                 picture[..., 2] = round(255 * float(loud[index]))
-            yield FramesDecoded(index, picture[None], notes)
-            yield StepDone(index + 1, request.frames)
+            yield FramesDecoded(number, picture[None], notes)
+            yield StepDone(number + 1, len(frames))
 
 
 def _quiet(_: Event) -> None:

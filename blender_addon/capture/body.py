@@ -20,10 +20,18 @@ Array = NDArray[Any]
 
 PLACE = {name: place for place, name in enumerate(BODY_POINTS)}
 SHOULDERS, HIPS, KNEES, ANKLES = 0.818, 0.530, 0.285, 0.039  # heights above the soles, of stature
+EARS = 0.9265  # as capture.offsets has them: 0.0735 below the crown
 SHOULDER_WIDTH = 0.259
 SEEN = 0.3  # the score from which a joint of a picture counts
 STRAIGHT = 0.9  # of its bones' lengths that a limb reaches from end to end: less is bent, toward the camera perhaps
 EVEN = 0.9  # shorter to longer of a pair: less is foreshortening
+
+
+LEG, ARM = ("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist")
+LIMB_SHARES = {LEG: (0.7, 1.4), ARM: (0.8, 1.8)}
+"""Upper to lower bone: 1.0 for legs and 1.27 for arms (Drillis and Contini), and what is far from it."""
+TRUNK_SHARES = (0.33, 0.9)
+"""Trunk to legs, 0.59: one who bends toward the camera has less."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +126,27 @@ def torso(body: Body) -> float | None:
     return float(np.linalg.norm(hips - neck)) if neck is not None and hips is not None else None
 
 
+def head(body: Body) -> float | None:
+    """From the neck up to the height of the ears, which nodding moves least."""
+    neck, ears = body.at("neck"), body.middle("ear")
+    return float(np.linalg.norm(ears - neck)) if neck is not None and ears is not None else None
+
+
+def is_plausible(body: Body, joints: tuple[str, str, str], shares: tuple[float, float]) -> bool:
+    """Whether the bones of a limb of a picture are to each other about as they are in people: else one of them points
+    at the camera, such as the thighs of who sits before it (or the figure is an odd one: who knows)."""
+    upper, lower = pair(body, joints[0], joints[1]), pair(body, joints[1], joints[2])
+    return not body.flat or not upper or not lower or shares[0] <= upper / lower <= shares[1]
+
+
+def limb(body: Body, joints: tuple[str, str, str]) -> bool:
+    """Whether a limb can be measured: a rig's always, a picture's where it is stretched and plausible."""
+    return is_straight(body, joints) and is_plausible(body, joints, LIMB_SHARES[joints])
+
+
 def legs(body: Body) -> float | None:
     """Thigh and shin; None where they are not known or, in a picture, bent or uneven."""
-    if not is_straight(body, ("hip", "knee", "ankle")):
+    if not limb(body, LEG):
         return None
     thigh, shin = pair(body, "hip", "knee"), pair(body, "knee", "ankle")
     return thigh + shin if thigh is not None and shin is not None else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import body as bodies
-from .body import ANKLES, HIPS, SHOULDER_WIDTH, SHOULDERS, Body
+from .body import ANKLES, EARS, HIPS, SHOULDER_WIDTH, SHOULDERS, Body
 
 Array = NDArray[Any]
 Box = tuple[float, float, float, float]
@@ -23,7 +23,7 @@ OPAQUE = 128  # of 255: alpha from which a pixel is the person
 PLAIN = 24  # levels from the border's middle colour that still are the plain background
 PLAIN_SHARE = 0.8  # of the border that must be so
 LEAST_PART = 0.02  # of the picture's side: a person is no smaller
-MOST_SCALE = 16.0
+MOST_SCALE = 32.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,11 @@ def stances(rig: Body, person: Body) -> tuple[Stance, Stance] | None:
 
 def standing(rig: Body) -> Stance | None:
     """A rig's own, for a person of whom only the outline is known."""
-    for measure, share in ((_trunk_and_legs, SHOULDERS - ANKLES), (bodies.torso, SHOULDERS - HIPS)):
+    for measure, share in (
+        (_up_to_the_ears, EARS - ANKLES),
+        (_trunk_and_legs, SHOULDERS - ANKLES),
+        (bodies.torso, SHOULDERS - HIPS),
+    ):
         length = measure(rig)
         if length:
             return _stance(rig, length / share)
@@ -84,6 +88,11 @@ def of_box(box: Box) -> Stance:
     left, top, right, bottom = box
     high = bottom - top
     return Stance(high, (left + right) / 2.0, bottom, bottom - HIPS * high, bottom - SHOULDERS * high)
+
+
+def _up_to_the_ears(body: Body) -> float | None:
+    low, high = _trunk_and_legs(body), bodies.head(body)
+    return low + high if low is not None and high is not None else None
 
 
 def _trunk_and_legs(body: Body) -> float | None:

@@ -18,6 +18,11 @@ THRESHOLD = 0.12
 PARTS = ("upper arms", "forearms", "thighs", "shins", "torso", "shoulders", "head")
 
 
+SINGLE = frozenset({"torso", "head"})
+"""Of which a body has one."""
+JOINED = (("legs", "thighs", "shins"), ("arms", "upper arms", "forearms"))
+
+
 @dataclass(frozen=True)
 class Difference:
     """``ratio``: of the reference's part to the rig's, each by its body's height; 1.18 = 18 % longer."""
@@ -28,7 +33,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Compared:
-    """Parts that differ by more than THRESHOLD, largest first, and those that cannot be told."""
+    """Parts that differ by more than THRESHOLD, the odd ones first, and those that cannot be told."""
 
     differences: tuple[Difference, ...]
     unknown: tuple[str, ...]
@@ -36,26 +41,21 @@ class Compared:
 
 def lengths(body: Body) -> dict[str, float]:
     """Part -> length, of the parts that are known."""
-    arms_known = bodies.is_straight(body, ("shoulder", "elbow", "wrist"))
-    legs_known = bodies.is_straight(body, ("hip", "knee", "ankle"))
+    arms_known, legs_known = bodies.limb(body, bodies.ARM), bodies.limb(body, bodies.LEG)
+    trunk, legs = bodies.torso(body), bodies.legs(body)
+    low, high = bodies.TRUNK_SHARES
+    upright = not body.flat or not trunk or not legs or low <= trunk / legs <= high
     frontal = not body.flat or bodies.faces_camera(body)
-    nose, neck = body.at("nose"), body.at("neck")
     found = {
         "upper arms": bodies.pair(body, "shoulder", "elbow") if arms_known else None,
         "forearms": bodies.pair(body, "elbow", "wrist") if arms_known else None,
         "thighs": bodies.pair(body, "hip", "knee") if legs_known else None,
         "shins": bodies.pair(body, "knee", "ankle") if legs_known else None,
-        "torso": bodies.torso(body),
+        "torso": trunk if upright else None,
         "shoulders": body.length("shoulder.L", "shoulder.R") if frontal else None,
-        "head": _head(body) if frontal and nose is not None and neck is not None else None,
+        "head": bodies.head(body) if frontal else None,
     }
     return {part: length for part, length in found.items() if length}
-
-
-def _head(body: Body) -> float | None:
-    """From the neck up to the height of the ears, which nodding moves least."""
-    neck, ears = body.at("neck"), body.middle("ear")
-    return float(np.linalg.norm(ears - neck)) if neck is not None and ears is not None else None
 
 
 def compare(rig: Body, person: Body) -> Compared:
@@ -67,5 +67,20 @@ def compare(rig: Body, person: Body) -> Compared:
     both = [part for part in PARTS if part in ours and part in theirs]
     ratios = {part: (theirs[part] / heights[1]) / (ours[part] / heights[0]) for part in both}
     apart = [Difference(part, ratio) for part, ratio in ratios.items() if abs(ratio - 1.0) > THRESHOLD]
-    apart.sort(key=lambda each: -abs(np.log(each.ratio)))
-    return Compared(tuple(apart), tuple(part for part in PARTS if part in ours and part not in theirs))
+    return Compared(tuple(_sorted(apart)), tuple(part for part in PARTS if part in ours and part not in theirs))
+
+
+def joined(differences: tuple[Difference, ...]) -> list[Difference]:
+    """Both parts of a limb as one where they differ alike, with the mean of their ratios; the odd ones first."""
+    found = {each.part: each.ratio for each in differences}
+    for whole, upper, lower in JOINED:
+        if upper in found and lower in found and (found[upper] > 1.0) == (found[lower] > 1.0):
+            found[whole] = (found.pop(upper) + found.pop(lower)) / 2.0
+    return _sorted([Difference(part, ratio) for part, ratio in found.items()])
+
+
+def _sorted(found: list[Difference]) -> list[Difference]:
+    """Long legs make everything else short for its height: the direction of fewer parts first, then by size."""
+    longer = sum(each.ratio > 1.0 for each in found)
+    odd = longer <= len(found) - longer
+    return sorted(found, key=lambda each: ((each.ratio > 1.0) != odd, -abs(np.log(each.ratio))))

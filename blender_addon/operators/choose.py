@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, IntProperty, StringProperty
 
-from .. import choices, cut, framefiles, generation, playback, preflight, pump, state, take_settings, takes
+from .. import choices, framefiles, generation, paths, playback, preflight, pump, state, take_settings, takes
 from ..problems import UserProblem
 from ..words import tr
 from .generate import Stepwise
@@ -306,7 +306,7 @@ class WANSTAGE_OT_begin_next(_OnFrames, bpy.types.Operator):
         if not path.is_file():
             message = tr("{take} has no frames on disk in {folder}", take=take.name, folder=takes.folder(take))
             raise UserProblem(message)
-        shot.first_image = cut.relative(path)
+        shot.first_image = paths.relative(path)
         if shot.task not in generation.shots.STILLS:
             shot.task = "i2v"
         if self.move_range:

@@ -73,6 +73,12 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
         if connection is not None:
             _check_network(connection)
             pump.open_client(connection)
+        elif preferences.chosen() and not named:
+            problem = tr(
+                "No backend answers for {name}: start it there, or choose another under Other Machines",
+                name=preferences.chosen(),
+            )
+            raise UserProblem(problem)
         elif not self.start or (named and path.is_file()):
             problem = tr(
                 "No backend answers for {path}: start it, or leave the connection file empty to start one here",

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 
-from .. import cut, export, framefiles, takes
-from ..words import tr
+from .. import choices, export, framefiles, sequence, state, takes
+from ..problems import UserProblem
+from ..words import noted, tr
 from .choose import _OnFrames, selected_problem
+from .generate import Stepwise
 
 KINDS = [
     ("MP4", "MP4 Video", "H.264 at the take's own rate, with its sound"),
@@ -20,17 +22,24 @@ KINDS = [
 
 
 class WANSTAGE_OT_to_sequencer(_OnFrames, bpy.types.Operator):
-    """Add the take to the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
+    """Put the take into the Video Sequencer at its first frame, in time whatever the scene's rate is, with its sound"""
 
     bl_idname = "wanstage.to_sequencer"
     bl_label = "Send to Sequencer"
     bl_options = {"REGISTER", "UNDO"}
 
     job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
+    beside: BoolProperty(
+        name="Beside Other Takes",
+        default=False,
+        options={"SKIP_SAVE"},
+        description="On a channel of its own; else a take of the same shot that is there gives its place",
+    )
 
     def _do(self, _context: bpy.types.Context, take: Any) -> set[str]:
         scene, _ = takes.find(take.job_id)
-        strip = cut.send(scene, take, takes.folder(take))
+        instead = [] if self.beside else [each.job_id for each in choices.rivals(scene, take)]
+        strip = sequence.send(scene, take, takes.folder(take), instead)
         if takes.sound_file(take).is_file():
             takes.add_sound(scene, take)
         self.report(
@@ -45,7 +54,7 @@ class WANSTAGE_OT_to_sequencer(_OnFrames, bpy.types.Operator):
         return {"FINISHED"}
 
 
-class WANSTAGE_OT_export_take(bpy.types.Operator):
+class WANSTAGE_OT_export_take(Stepwise, bpy.types.Operator):
     """Write the selected take as a video or as numbered pictures"""
 
     bl_idname = "wanstage.export_take"
@@ -55,11 +64,14 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
     filepath: StringProperty(name="To", subtype="FILE_PATH", options={"SKIP_SAVE"})
     job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.mp4;*.png;*.exr", options={"HIDDEN"})
+    stopped = noted("Stopped: what was written is taken away again")
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
         """The selected take must have frames; says why not."""
         problem = selected_problem(context, frames=True)
+        if not problem and state.now.export is not None:
+            problem = tr("A take is being exported")
         if problem:
             cls.poll_message_set(problem)
         return not problem
@@ -74,26 +86,30 @@ class WANSTAGE_OT_export_take(bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        """Write it."""
+        """From the file browser step by step, from a script in one go."""
+        if self._in_window(context):
+            return self._begin(context)
+        return super().execute(context)
+
+    def _in_window(self, context: bpy.types.Context) -> bool:
+        return self.options.is_invoke and not bpy.app.background and context.window is not None
+
+    def _steps(self, context: bpy.types.Context) -> export.Steps:
         take = _OnFrames._take(self, context)
         if take is None:
-            self.report({"ERROR"}, tr("There is no such take in this file"))
-            return {"CANCELLED"}
+            raise UserProblem(tr("There is no such take in this file"))
         if not self.filepath:
-            self.report({"ERROR"}, tr("Choose a file to write, or a folder for pictures"))
-            return {"CANCELLED"}
-        target = Path(bpy.path.abspath(self.filepath))
-        try:
-            written = export.export(take, self.kind, target)
-        except export.UserProblem as problem:
-            self.report({"ERROR"}, str(problem))
-            return {"CANCELLED"}
-        if self.kind != "MP4":
-            export.copy_meta(take, target)
-        what = (
-            written[0] if len(written) == 1 else tr("{count} pictures in {target}", count=len(written), target=target)
-        )
-        self.report({"INFO"}, tr("{take} was written: {what}", take=take.name, what=what))
+            raise UserProblem(tr("Choose a file to write, or a folder for pictures"))
+        target, made = Path(bpy.path.abspath(self.filepath)), export.source(take)
+        return made, (yield from export.steps(made, self.kind, target, job=self._in_window(context)))
+
+    def _finish(self, _context: bpy.types.Context, done: tuple[export.Source, list[Path]]) -> set[str]:
+        made, written = done
+        if len(written) == 1:
+            what = str(written[0])
+        else:
+            what = tr("{count} pictures in {target}", count=len(written), target=written[0].parent)
+        self.report({"INFO"}, tr("{take} was written: {what}", take=made.name, what=what))
         return {"FINISHED"}
 
 

@@ -13,11 +13,14 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import generation, playback, preflight, properties, pump, state, takes, talking, wire
+from .. import export, generation, playback, preflight, properties, pump, state, takes, talking, wire
 from ..problems import UserProblem
 from ..words import noted, tr
 
 STEP_BUDGET_S = 0.05
+
+_going: list[tuple[Any, bpy.types.Timer]] = []
+"""What modal operators are at: steps and timer. Blender does not ask them to end when their class is unregistered."""
 
 
 class Stepwise:
@@ -44,9 +47,13 @@ class Stepwise:
         """From a button: step by step."""
         if bpy.app.background or context.window is None:
             return self.execute(context)
+        return self._begin(context)
+
+    def _begin(self, context: bpy.types.Context) -> set[str]:
         self._running = self._steps(context)
         self._timer = context.window_manager.event_timer_add(0.01, window=context.window)
         context.window_manager.modal_handler_add(self)
+        _going.append((self._running, self._timer))
         return {"RUNNING_MODAL"}
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -60,8 +67,8 @@ class Stepwise:
             return {"RUNNING_MODAL"}
         deadline = time.perf_counter() + STEP_BUDGET_S
         try:
-            while time.perf_counter() < deadline:
-                next(self._running)
+            while time.perf_counter() < deadline and next(self._running) is not export.WAIT:
+                pass
         except StopIteration as done:
             self._end(context)
             return self._finish(context, done.value)
@@ -82,6 +89,8 @@ class Stepwise:
             self._end(context)
 
     def _end(self, context: bpy.types.Context) -> None:
+        if (self._running, self._timer) in _going:
+            _going.remove((self._running, self._timer))
         context.window_manager.event_timer_remove(self._timer)
         context.workspace.status_text_set(None)
         self._running = self._timer = None
@@ -89,7 +98,7 @@ class Stepwise:
 
 
 def _tell(context: bpy.types.Context) -> None:
-    now = state.now.capture
+    now = state.now.capture or state.now.export
     if now is not None:
         said = tr("Wanstage: {stage} {step} of {steps}, Esc stops", stage=tr(now.stage), step=now.step, steps=now.steps)
         context.workspace.status_text_set(f"{state.now.batch}, {said}" if state.now.batch else said)
@@ -240,6 +249,17 @@ class WANSTAGE_OT_cancel(bpy.types.Operator):
         return {"FINISHED"}
 
 
-register, unregister = bpy.utils.register_classes_factory(
+register, _unregister = bpy.utils.register_classes_factory(
     (WANSTAGE_OT_capture, WANSTAGE_OT_generate, WANSTAGE_OT_cancel)
 )
+
+
+def unregister() -> None:
+    """Put the scene back that a capture was at, and take its timer away."""
+    while _going:
+        steps, timer = _going.pop()
+        steps.close()
+        bpy.context.window_manager.event_timer_remove(timer)
+        if bpy.context.workspace is not None:
+            bpy.context.workspace.status_text_set(None)
+    _unregister()

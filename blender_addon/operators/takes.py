@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from .. import generation, playback, pump, state, takes
+from .. import generation, playback, pump, redo, state, takes
 from ..problems import UserProblem
 from ..words import tr
 
@@ -78,6 +78,13 @@ class WANSTAGE_OT_retry(_OnTake, bpy.types.Operator):
         run = state.now.runs.get(take.job_id)
         if run is not None and run.problem and run.update is not None and run.update.state != "failed":
             generation.attach(take)  # the disk was full or the connection broke: the job itself is well
+            return {"FINISHED"}
+        part = redo.again(take)
+        if part is not None:
+            steps = redo.remake(context.scene, part)
+            for _ in steps:
+                pass
+            pump.start_timer()
             return {"FINISHED"}
         made = takes.meta(take)
         wish = generation.Wish(take.task, int(made.get("seed", take.seed)), made.get("prompt"))

@@ -33,10 +33,21 @@ class DraftEngine:
     def check(self, request: Request) -> None:
         """Raise RequestRefused, one sentence, for what ``generate`` could not do."""
         self._part(request).check(request)
+        if request.redo is not None:
+            from wan_models import redo
+
+            redo.check(request)
 
     def generate(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
-        """Events of the task's own module; every frame exactly once, in order."""
-        return self._part(request).generate(request, cancelled)
+        """Events of the task's own module; every frame exactly once, in order. Of a part of a clip only that is made,
+        with the bytes that it has in the whole clip, and put into the clip.
+        """
+        events = self._part(request).generate(request, cancelled)
+        if request.redo is None:
+            return events
+        from wan_models import redo
+
+        return redo.finished(request, events)
 
     def _part(self, request: Request) -> _Part:
         if request.task not in self.tasks:

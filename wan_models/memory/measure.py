@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-import psutil
 import torch
 
 from wan_models.options import Options
@@ -15,16 +13,13 @@ from wan_models.pipelines.contracts import Checkpoint
 from wan_models.rows import ModelRow, PartName
 
 from .load import build
+from .machine import GIB, host_for_plans, pinnable_share
 from .plan import Free
 
-GIB = 2**30
 if sys.platform == "linux":  # torch reads it before its first allocation: plans leave little room for fragments
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
-_CGROUP = Path("/sys/fs/cgroup")
 DRIVER = 256 * 2**20
 """Card memory that is left to the driver."""
-_HOST_SHARE = 0.9
-"""Of the free host memory plans use this much at most."""
 
 
 def actual_row(checkpoint: Checkpoint) -> ModelRow:
@@ -44,9 +39,7 @@ def _count(cls: str, checkpoint: Checkpoint, name: PartName) -> int:
 
 def free(options: Options) -> Free:
     """Free bytes, no more than the owner allows."""
-    host = int(free_host() * _HOST_SHARE)
-    if options.host_gib is not None:
-        host = min(host, int(options.host_gib * GIB))
+    host = host_for_plans(options.host_gib)
     card = free_card(options.device) if options.device.startswith("cuda") else host
     if options.card_gib is not None:
         card = min(card, int(options.card_gib * GIB))
@@ -75,22 +68,3 @@ def free_card(device: str) -> int:
     available, _ = torch.cuda.mem_get_info(device)
     unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(available + unused)
-
-
-def free_host() -> int:
-    """Free bytes of the machine or of this container, whichever is less."""
-    return min(psutil.virtual_memory().available, _container_free())
-
-
-def pinnable_share() -> float:
-    """How much of it may be pinned. WSL and Windows give half; elsewhere the rest of the system needs some."""
-    half = sys.platform == "win32" or "microsoft" in os.uname().release.lower()
-    return 0.5 if half else 0.8
-
-
-def _container_free() -> int:
-    try:
-        limit, used = ((_CGROUP / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-    except OSError:
-        return sys.maxsize
-    return sys.maxsize if limit == "max" else max(0, int(limit) - int(used))

@@ -163,7 +163,7 @@ def next_smaller(plan: Plan) -> PlanName | None:
 
 def describe(plan: Plan) -> str:
     """A table of gigabytes for people."""
-    kind = "lossless" if plan.lossless else f"lossy: {_losses(plan)}"
+    kind = "lossless" if plan.lossless else f"lossy: {losses(plan)}"
     lines = [f"plan {plan.name} ({kind})", f"{'':24}{'card GB':>9}{'host GB':>9}"]
     lines += [
         f"{need.what:24}{need.card / 1e9:9.1f}{need.host / 1e9:9.1f}  {need.note}".rstrip() for need in plan.needs
@@ -172,7 +172,8 @@ def describe(plan: Plan) -> str:
     return "\n".join(lines)
 
 
-def _losses(plan: Plan) -> str:
+def losses(plan: Plan) -> str:
+    """What makes a plan's frames differ from those of whole weights; empty for a lossless one."""
     reasons = []
     if plan.weights == "fp8":
         reasons.append("block weights in fp8 (e4m3, a scale a row)")

@@ -66,14 +66,15 @@ def generate(parts: Parts, request: Request, settings: Settings, cancelled: Canc
     """Every frame once, in order; those of a segment are out before the next one is begun.
 
     ``request`` has passed ``check``. One generator on the CPU, seeded once, makes the noise of all segments in turn.
+    Frames that are there already (``request.before``) are not given again.
     """
     for sentence in remarks(request):
         yield Warned(sentence)
     yield StageStarted("encode")
     with torch.no_grad():
         job = _open(parts, request, settings, cancelled)
-    every = list(segments(request.frames, job.length, request.animate.overlap))
-    tail: Tensor | None = None
+    every = list(segments(request.frames, job.length, request.animate.overlap, len(request.before)))
+    tail = to_pixels(np.stack(list(request.before))) if len(request.before) else None
     for segment in every:
         if cancelled():
             return

@@ -41,7 +41,7 @@ from . import animate2_inputs as inputs
 from .animate2_attention import FrameAttention
 from .animate2_cache import DrivingCache, HostLayers, check_host, layer_bytes, layers_on_card
 from .animate2_schedule import schedule
-from .contracts import Cancelled, Parts, to_frames
+from .contracts import Cancelled, Parts, to_frames, to_pixels
 from .denoise import Denoising, JobCancelled, guided
 from .preview import Previews
 from .settings import Settings
@@ -108,7 +108,7 @@ def generate(
     job = _Job(parts, request, settings, rules, cancelled)
     yield StageStarted("encode")
     job.encode()
-    pieces = list(inputs.segments(request.frames, parts.row.segment, rules.official))
+    pieces = list(inputs.segments(request.frames, parts.row.segment, rules.official, len(request.before)))
     for segment in pieces:
         if cancelled():
             return
@@ -195,6 +195,8 @@ class _Job:
         self.generator = torch.Generator("cpu").manual_seed(request.seed)
         self.host = HostLayers()
         self.tail: Tensor | None = None
+        if len(request.before):
+            self.tail = to_pixels(np.stack(list(request.before))).to(parts.device)
         self.seen: Tensor | None = None
 
     def encode(self) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from wan_models.engine import RequestRefused
 from wan_models.memory.host import HostBuffer
-from wan_models.memory.measure import free_host
+from wan_models.memory.machine import free_host
 from wan_models.rows import ModelRow
 
 logger = logging.getLogger(__name__)

@@ -66,14 +66,18 @@ def shown(place: int, count: int, official: bool) -> int:
     return place if place < count else period - place - (0 if official else 1)
 
 
-def segments(count: int, length: int, official: bool = True) -> Iterator[Segment]:
-    """A clip of ``count`` frames in segments of up to ``length``. Raises ValueError unless length = 4n + 1 > 1."""
+def segments(count: int, length: int, official: bool = True, made: int = 0) -> Iterator[Segment]:
+    """A clip of ``count`` frames in segments of up to ``length``; ``made``: whether its first ``OVERLAP`` ones are
+    there already (0 or ``OVERLAP``), so that the first segment goes on from them.
+
+    Raises ValueError unless length = 4n + 1 > 1.
+    """
     if count < 1 or length % STRIDE != 1 or length <= OVERLAP:
         msg = f"At least 1 frame and segments of 4n + 1 frames are needed, not {count} and {length}."
         raise ValueError(msg)
     total = count + padding(count, length, official)
     for number, start in enumerate(range(0, total - OVERLAP, length - OVERLAP)):
-        over = OVERLAP if number else 0
+        over = OVERLAP if number or made else 0
         stop = min(start + length, total)
         frames = tuple(shown(place, count, official) for place in range(start, stop))
         yield Segment(number, frames, over, start + over, min(count, stop) - start - over)

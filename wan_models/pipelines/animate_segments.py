@@ -35,13 +35,16 @@ def ping_pong(place: int, count: int) -> int:
     return min(place, period - place) if count > 1 else 0
 
 
-def segments(count: int, length: int, overlap: int) -> Iterator[Segment]:
+def segments(count: int, length: int, overlap: int, made: int = 0) -> Iterator[Segment]:
     """A clip of ``count`` frames in as many segments of ``length`` as it needs, each ``overlap`` into the one before.
+
+    ``made``: so many frames at its beginning are there already, 0 or ``overlap``: the first segment goes on from them,
+    as later ones do from the one before.
 
     The last one is padded by ping-pong. Officially a clip no longer than the overlap gives none; here it gives one.
     Raises ValueError unless 1 <= overlap < length = 4n + 1 and there are frames.
     """
-    if not 1 <= overlap < length or length % STRIDE != 1 or count < 1:
+    if not 1 <= overlap < length or length % STRIDE != 1 or count < 1 + made or made not in (0, overlap):
         msg = (
             f"A clip of at least 1 frame, segments of 4n + 1 and a smaller overlap are needed, not {count} frames, "
             f"{length} and {overlap}."
@@ -50,7 +53,7 @@ def segments(count: int, length: int, overlap: int) -> Iterator[Segment]:
     step = length - overlap
     number = 0
     while number == 0 or number * step + overlap < count:
-        start, over = number * step, overlap if number else 0
+        start, over = number * step, overlap if number or made else 0
         frames = tuple(ping_pong(place, count) for place in range(start, start + length))
         yield Segment(number, frames, over, start + over, min(count - start, length) - over)
         number += 1

@@ -66,10 +66,15 @@ class Asked(Protocol):
     def talk(self) -> Any: ...  # noqa: ANN401
     @property
     def sampler(self) -> Any: ...  # noqa: ANN401
+    @property
+    def redo(self) -> Any: ...  # noqa: ANN401
 
 
 def check_asked(row: ModelRow, asked: Asked) -> None:
     """All that numbers, words and the mere presence of pictures and sounds tell. Raises RequestRefused."""
+    if asked.redo is not None:
+        check_part(row, asked)
+        return
     check_request(row, asked)
     if row.family == "s2v":
         check_talk(row, asked)
@@ -82,8 +87,45 @@ def check_request(row: ModelRow, request: Asked) -> None:
     if request.task not in row.tasks:
         problem = f"{row.name} does {' and '.join(row.tasks)}, not {request.task}: choose another model or task"
         raise RequestRefused(problem)
-    _check_size(row, request.width, request.height)
     _check_frames(row, request.frames)
+    _check_numbers(row, request)
+
+
+def check_part(row: ModelRow, asked: Asked) -> None:
+    """What making a part of a clip again needs: a model that can go on from its frames. Raises RequestRefused."""
+    _check_numbers(row, asked)
+    part = asked.redo
+    if row.family == "t2v":
+        problem = (
+            f"{row.name} makes clips of text alone and cannot go on from a frame: make this part with "
+            "wan2.2-i2v-a14b or wan2.2-ti2v-5b, or the whole clip again"
+        )
+        raise RequestRefused(problem)
+    if part.character and row.family != "animate":
+        problem = (
+            f"{row.name} cannot make one character again and leave the rest: make whole frames again, or the character "
+            "with wan2.2-animate-14b or the draft"
+        )
+        raise RequestRefused(problem)
+    if row.family in ("i2v", "ti2v") and part.first == 0 and not _has_image(asked):
+        problem = (
+            f"the part begins with the clip's first frame and {row.name} has no picture to begin from: let the part "
+            "begin one frame later, or give a first image"
+        )
+        raise RequestRefused(problem)
+    if row.family in _PACKED and asked.pack is None:
+        problem = f"{row.name} follows a captured shot: send its drive pack, or choose wan2.2-i2v-a14b"
+        raise RequestRefused(problem)
+    if row.family == "s2v":
+        check_talk(row, asked)
+    if part.last - part.first + 1 > row.max_frames:
+        problem = f"{row.name} makes at most {row.max_frames} frames at once: make a shorter part"
+        raise RequestRefused(problem)
+
+
+def _check_numbers(row: ModelRow, request: Asked) -> None:
+    """Size, rate, sound and sampler."""
+    _check_size(row, request.width, request.height)
     # Animate follows whatever rate the shot was captured at; the others make motion of one rate only.
     if row.family not in _PACKED and not abs(request.fps / row.fps - 1.0) <= FPS_TOLERANCE:
         problem = f"{row.name} makes {row.fps:g} frames a second, not {request.fps:g}: set the job to {row.fps:g}"
@@ -124,7 +166,7 @@ def check_talk(row: ModelRow, asked: Asked) -> None:
 
 
 def _check_given(row: ModelRow, asked: Asked) -> None:
-    has_image = asked.image is not None or (asked.pack is not None and asked.pack.look is not None)
+    has_image = _has_image(asked)
     if asked.task in ("i2v", "flf2v") and not has_image:
         problem = f"{asked.task} needs a first image: choose one, or capture the shot's look"
         raise RequestRefused(problem)
@@ -139,6 +181,10 @@ def _check_given(row: ModelRow, asked: Asked) -> None:
     if (asked.task == "t2v" or not has_image) and not asked.prompt.strip():
         problem = f"{asked.task} needs a prompt where there is no image: describe the shot"
         raise RequestRefused(problem)
+
+
+def _has_image(asked: Asked) -> bool:
+    return asked.image is not None or (asked.pack is not None and asked.pack.look is not None)
 
 
 def first_image(request: Request) -> NDArray[np.uint8] | None:

@@ -29,6 +29,7 @@ from wan_models.requests import Lora, Request
 from wan_models.rows import ModelRow
 from wan_models.weights import RandomCheckpoint, open_checkpoint
 
+from . import redo
 from .checks import check_request
 from .contracts import Cancelled, Checkpoint, Parts
 from .denoise import JobCancelled
@@ -87,6 +88,8 @@ class WanEngine:
         there, an unknown plan. Reads no weights.
         """
         row = model_row(request.model)
+        if request.redo is not None:
+            request = redo.asked(row, request).request
         check_request(row, request)
         _family(row).check(row, request)
         resolve(row, request)
@@ -104,6 +107,11 @@ class WanEngine:
         A cancelled job ends without decoding. Raises RequestRefused for what only the weights or the free memory can
         tell, DidNotFit when memory runs out.
         """
+        if request.redo is None:
+            return self._clip(request, cancelled)
+        return redo.remade(model_row(request.model), request, lambda asked: self._clip(asked, cancelled))
+
+    def _clip(self, request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]:
         row = model_row(request.model)
         settings, loras = resolve(row, request), self._loras(row, request)
         torch.backends.cudnn.benchmark = False

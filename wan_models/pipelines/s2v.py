@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warn
 from wan_models.requests import Request
 
 from .clip import texts
-from .contracts import Cancelled, Parts, to_frames
+from .contracts import Cancelled, Parts, to_frames, to_pixels
 from .decode import STRIDE
 from .denoise import Denoising, JobCancelled, denoise, guided, noise
 from .preview import Previews
@@ -106,8 +107,8 @@ def generate(parts: Parts, request: Request, settings: Settings, cancelled: Canc
 
 def _opened(parts: Parts, request: Request, settings: Settings, cancelled: Cancelled) -> Generator[Event, None, _Job]:
     """Raises JobCancelled between two of its encodings."""
-    start, length = request.talk.start_from_reference, parts.row.segment
-    drop = dropped(start)
+    start, length = request.talk.start_from_reference and not len(request.before), parts.row.segment
+    drop = dropped(start or len(request.before) > 0)
     every = clips(request.frames, length, drop)
     if request.sound is None:
         problem = "s2v needs a sound that drives the shot: choose a sound strip, a speaker or a file"
@@ -123,6 +124,8 @@ def _opened(parts: Parts, request: Request, settings: Settings, cancelled: Cance
         picture = parts.vae.encode(pixels)
     poses = Drawings(request.pack, request.frames, drop) if request.talk.follow_pose and request.pack else None
     carry = Carry(pixels if start else None, request.height, request.width)
+    if len(request.before):
+        carry.begin(to_pixels(np.stack(list(request.before))))
     return _Job(parts, request, settings, cancelled, every, words, picture, sound, poses, carry)
 
 
@@ -145,7 +148,7 @@ def _encoded(job: _Job, clip: Clip) -> Generator[Event, None, _Told]:
         yield StageStarted(f"encode{job.name(clip)}")
     with torch.no_grad():
         motion = None
-        if clip.number or job.request.talk.start_from_reference:
+        if clip.number or job.request.talk.start_from_reference or len(job.request.before):
             motion = vae.encode_chunks(_wanted(job.carry.chunks(), job.cancelled))
         if job.poses is None:
             pose = no_pose(job.picture, job.length // STRIDE)

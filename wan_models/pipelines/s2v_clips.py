@@ -75,6 +75,13 @@ class Carry:
         """(1, 3, n, H, W), any device: the next frames."""
         self._frames.extend(pixels.cpu().split(1, dim=2))
 
+    def begin(self, before: Tensor) -> None:
+        """(1, 3, n, H, W), any device: the frames right before the shot; few of them are held, as a reference is."""
+        held = HELD - before.shape[2]
+        if held > 0:
+            self.add(before[:, :, :1].expand(-1, -1, held, -1, -1))
+        self.add(before)
+
     def chunks(self) -> Iterator[Tensor]:
         """All of them as the VAE takes them: (1, 3, 1, H, W), then four each."""
         frames = list(self._frames)

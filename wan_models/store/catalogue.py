@@ -1,5 +1,5 @@
-"""What ``wanstage models pull`` can fetch: models of the registry, LoRAs that presets name, a tokenizer, and tiny
-autoencoders for previews.
+"""What ``wanstage models pull`` can fetch: models of the registry, LoRAs that presets name, a tokenizer, tiny
+autoencoders for previews, and the models that find people in films.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from wan_models.models import MODELS
 from wan_models.rows import ModelRow
 
 from .found import ModelMissing
+from .landmarkers import LANDMARKERS, Landmarker
 
 TOKENIZER = "umt5-xxl-tokenizer"
 """The text encoder's tokenizer alone, for loose files (ComfyUI's text encoders as GGUF have none)."""
@@ -92,6 +93,7 @@ class Item:
     row: ModelRow | None = None
     lora: KnownLora | None = None
     previewer: Previewer | None = None
+    landmarker: Landmarker | None = None
     original: bool = False
 
     @property
@@ -101,13 +103,15 @@ class Item:
 
     @property
     def kind(self) -> str:
-        """``model``, ``lora``, ``previewer`` or ``tokenizer``."""
+        """``model``, ``lora``, ``previewer``, ``landmarker`` or ``tokenizer``."""
+        if self.landmarker:
+            return "landmarker"
         return "model" if self.row else "lora" if self.lora else "previewer" if self.previewer else "tokenizer"
 
     @property
     def nbytes(self) -> int:
         """About how much it is to download; 0 for a model, see ``inventory.expected_bytes``."""
-        file = self.lora or self.previewer
+        file = self.lora or self.previewer or self.landmarker
         return 0 if self.row else file.nbytes if file else 20_000_000
 
     def wanted(self, paths: Sequence[str]) -> list[str]:
@@ -206,6 +210,7 @@ def items() -> tuple[Item, ...]:
         *(Item(lora.name, f"LoRA for {', '.join(lora.models)}", lora.repo, lora.licence, lora=lora) for lora in LORAS),
         Item(TOKENIZER, "Tokenizer of the text encoder", tokens.repo, tokens.licence),
         *(Item(tiny.name, tiny.title, tiny.repo, tiny.licence, previewer=tiny) for tiny in PREVIEWERS),
+        *(Item(each.name, each.title, each.path, each.licence, landmarker=each) for each in LANDMARKERS),
     )
 
 

@@ -6,8 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import platformdirs
-
 from wan_models.options import Options
 
 VARIABLE = "WANSTAGE_MODELS"
@@ -15,6 +13,8 @@ VARIABLE = "WANSTAGE_MODELS"
 
 def own_folder() -> Path:
     """Where the store puts what does not go into a hub's cache."""
+    import platformdirs  # the server looks at places too, and starts without it
+
     return Path(platformdirs.user_data_dir("wanstage", appauthor=False)) / "models"
 
 

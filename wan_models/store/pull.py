@@ -16,6 +16,7 @@ from .catalogue import Item, in_original_layout
 from .found import Found, ModelMissing
 from .headers import BadFile, read_header
 from .hubs import Hub, Listing, RemoteFile, here, room
+from .landmarkers import find_landmarker
 from .lora_store import find_lora
 from .places import hub_cache, offline
 from .previewers import find_previewer
@@ -127,6 +128,11 @@ def where(item: Item, options: Options) -> Path:
         if tiny is None:
             raise ModelMissing(_not_here(item))
         return tiny
+    if item.landmarker:
+        found = find_landmarker(item.landmarker, options)
+        if found is None:
+            raise ModelMissing(_not_here(item))
+        return found
     note = receipts.receipt(item.key)
     there = [Path(str(entry.get("seen", ""))) for entry in note.files.values()] if note else []
     if not there or not all(path.is_file() for path in there):
@@ -148,6 +154,8 @@ def verify(item: Item, options: Options, watcher: Watcher) -> Iterator[Check]:
     sizes = [path.stat().st_size for path in paths]
     watcher.begin(item, len(paths), sum(sizes), 0)
     noted = {str(entry["seen"]): entry for note in receipts.everything() for entry in note.files.values()}
+    if item.landmarker:  # its sum is known wherever it came from
+        noted |= {str(path): {"sha256": item.landmarker.sha256, "git_sha1": ""} for path in paths}
     done = 0
     for path, size in zip(paths, sizes, strict=True):
         sha256, git_sha1 = _known_sum(path, noted.get(str(path)))

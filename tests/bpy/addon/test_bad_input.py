@@ -150,14 +150,15 @@ def unknown_model(scene: Scene, _folder: Path) -> None:
 
 CASES: dict[str, tuple[Callable[[Scene, Path], None], str, tuple[str, ...]]] = {
     "no camera": (no_camera, "i2v", ("The scene has no camera", "add one, or choose the shot's camera")),
-    "a lost camera": (a_lost_camera, "i2v", ("no camera named 'Camera'", "add a camera and make it the shot's")),
+    "a lost camera": (a_lost_camera, "i2v", ("no camera named 'Camera'", "choose the shot's camera")),
     "a fisheye": (a_fisheye, "i2v", ("Camera is a pano", "choose a perspective or orthographic one")),
     "no armature": (no_armature, "animate", ("no armature in the shot", "add a rigged character")),
     "all switched off": (all_switched_off, "animate", ("no armature in the shot", "switch one on under Characters")),
     "no known bones": (
-        a_snake, "animate", ("Walker has no bones", "are missing", "use a humanoid rig", "switch this one off"),
+        a_snake, "animate",
+        ("Walker has no bones", "are missing", "use a humanoid rig", "set its role to Kept under Characters"),
     ),
-    "no known bones, i2v": (a_snake, "i2v", ("Walker has no bones", "switch this one off under Characters")),
+    "no known bones, i2v": (a_snake, "i2v", ("Walker has no bones", "set its role to Kept under Characters")),
     "empty range": (empty_range, "i2v", ("ends at frame 5, before it begins at frame 10", "set a later last frame")),
     "long range": (long_range, "i2v", ("has 5000 frames", "at most 4096", "shorten it")),
     "odd size": (odd_size, "i2v", ("833 x 481", "multiples of 2, such as 832 x 480")),

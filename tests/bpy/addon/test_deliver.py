@@ -46,19 +46,19 @@ def tone(path: Path, seconds: float) -> None:
                                                    (25, 1.0, 24.0), (60, 1.0, 16.0)])  # fmt: skip
 def test_time_is_kept_in_the_sequencer(shot: Any, fps: int, base: float, rate: float) -> None:
     """At every scene frame the picture whose time it is; as long as the take, to half a scene frame."""
-    from blender_addon import compat, cut
+    from blender_addon import compat, sequence
 
     shot.render.fps, shot.render.fps_base = fps, base
     take = made.finished(shot, "a", pictures=GREYS, fps=rate, frame_start=11.0)
     assert bpy.ops.wanstage.to_sequencer(job_id=take.job_id) == {"FINISHED"}
-    strip = cut.find(shot, take.job_id)
+    strip = sequence.find(shot, take.job_id)
     times = compat.strip_times(strip)
     scene_fps = fps / base
     assert (times.left, len(strip.elements)) == (11, times.right - times.left)
     assert abs((times.right - times.left) / scene_fps - 16 / rate) <= 0.5 / scene_fps + 1e-9
     for frame in range(11, int(times.right)):
         sample = min(math.floor((frame - 11) / scene_fps * rate + 0.001), 15)
-        assert cut.picture_at(strip, frame) == f"frame_{sample + 1:04d}.png"
+        assert sequence.picture_at(strip, frame) == f"frame_{sample + 1:04d}.png"
 
 
 def test_the_render_shows_the_picture_of_the_frame(shot: Any, tmp_path: Path) -> None:
@@ -78,11 +78,11 @@ def test_the_render_shows_the_picture_of_the_frame(shot: Any, tmp_path: Path) ->
 
 
 def test_sending_again_keeps_the_place(shot: Any) -> None:
-    from blender_addon import compat, cut
+    from blender_addon import compat, sequence
 
     take = made.finished(shot, "a", pictures=GREYS)
     bpy.ops.wanstage.to_sequencer(job_id=take.job_id)
-    cut.find(shot, take.job_id).channel = 5
+    sequence.find(shot, take.job_id).channel = 5
     shot.render.fps = 32
     bpy.ops.wanstage.to_sequencer(job_id=take.job_id)
     strips = compat.strips_of(shot)
@@ -91,14 +91,28 @@ def test_sending_again_keeps_the_place(shot: Any) -> None:
     assert not compat.strips_of(shot)
 
 
+def test_another_take_of_the_shot_takes_the_place(shot: Any) -> None:
+    """One strip a shot, where it was moved to, unless both are wanted."""
+    from blender_addon import compat, sequence
+
+    one, other = (made.finished(shot, letter, pictures=GREYS, frame_start=5.0) for letter in "ab")
+    bpy.ops.wanstage.to_sequencer(job_id=one.job_id)
+    sequence.find(shot, one.job_id).channel = 3
+    bpy.ops.wanstage.to_sequencer(job_id=other.job_id)
+    assert [(strip.channel, strip[sequence.TAKE]) for strip in compat.strips_of(shot)] == [(3, other.job_id)]
+    assert sequence.find(shot, other.job_id).directory.rstrip("/\\").endswith(Path(other.frames_dir).name)
+    bpy.ops.wanstage.to_sequencer(job_id=one.job_id, beside=True)
+    assert {strip[sequence.TAKE] for strip in compat.strips_of(shot)} == {one.job_id, other.job_id}
+
+
 def test_the_sound_comes_along(shot: Any) -> None:
-    from blender_addon import compat, cut, soundtrack, takes
+    from blender_addon import compat, sequence, soundtrack, takes
 
     needs_sound()
     take = made.finished(shot, "a", pictures=GREYS, frame_start=5.0)
     tone(takes.sound_file(take), 1.0)
     bpy.ops.wanstage.to_sequencer(job_id=take.job_id)
-    pictures, sound = cut.find(shot, take.job_id), soundtrack.find(shot, take.job_id)
+    pictures, sound = sequence.find(shot, take.job_id), soundtrack.find(shot, take.job_id)
     assert (compat.strip_times(pictures).left, compat.strip_times(sound).left) == (5, 5)
     assert pictures.channel != sound.channel
 
@@ -118,7 +132,7 @@ def test_undo_and_redo(shot: Any) -> None:
 @pytest.mark.parametrize("saved", [True, False])
 def test_a_moved_folder_finds_everything(shot: Any, saved: bool, tmp_path: Path) -> None:
     """Plane, strip, sound and first image, for takes made in a saved file and before the first save."""
-    from blender_addon import cut, playback, soundtrack, takes
+    from blender_addon import playback, sequence, soundtrack, takes
 
     here, there = tmp_path / "here", tmp_path / "Ünïcode 场景"
     here.mkdir()
@@ -139,7 +153,7 @@ def test_a_moved_folder_finds_everything(shot: Any, saved: bool, tmp_path: Path)
     folder = takes.folder(take)
     assert folder.is_relative_to(there)
     image = playback.picture_node(playback.find_plane(take.job_id)).image
-    found = [image.filepath, cut.find(scene, take.job_id).directory, scene.wanstage.first_image]
+    found = [image.filepath, sequence.find(scene, take.job_id).directory, scene.wanstage.first_image]
     wanted = [folder / "frame_0001.png", folder, folder / "frame_0016.png"]
     if has_sound():
         found.append(soundtrack.find(scene, take.job_id).sound.filepath)

@@ -59,6 +59,7 @@ def test_blender_finds_the_zip_valid(package: Path) -> None:
         [sys.executable, str(tool), "validate", str(package)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert package.stat().st_size < 100e6, "the most that extensions may have"
 
 
 def test_installs_and_registers(package: Path, tmp_path: Path) -> None:

@@ -103,6 +103,33 @@ def test_room_is_made_and_given_back(screens: list[Any]) -> None:
     state.reset()
 
 
+def shadings() -> list[str]:
+    """Of all viewports now, whatever file they are of."""
+    views = [area.spaces.active for screen in bpy.data.screens for area in screen.areas if area.type == "VIEW_3D"]
+    return sorted(space.shading.type for space in views if space.shading.type != "SOLID")
+
+
+@pytest.mark.usefixtures("screens")
+def test_a_file_is_saved_with_its_views_as_they_were(tmp_path: Path) -> None:
+    """Whoever opens it has no job that would bring them back."""
+    from blender_addon import room, state
+
+    bpy.context.scene.render.use_persistent_data = True
+    before = shadings()
+    connect("tcp://127.0.0.1:5599")
+    bpy.ops.wanstage.make_room()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "shot.blend"))
+    assert shadings() == ["WIREFRAME"], "the job still runs"
+    assert not bpy.context.scene.render.use_persistent_data
+    room.forget()
+    state.now.runs.clear()
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"), load_ui=True)
+    assert before == ["MATERIAL", "RENDERED", "WIREFRAME"]
+    assert shadings() == ["MATERIAL", "WIREFRAME"], "Blender itself opens no file in Rendered shading"
+    assert bpy.context.scene.render.use_persistent_data
+    state.reset()
+
+
 @pytest.mark.parametrize(
     ("endpoint", "here"),
     [("tcp://127.0.0.1:1", True), ("tcp://[::1]:1", True), ("tcp://localhost:1", True),

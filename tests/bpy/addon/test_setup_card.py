@@ -67,7 +67,6 @@ def test_the_card_is_there_while_no_backend_is_known(root: Path, monkeypatch: py
     text = drawn("WANSTAGE_PT_setup")
     assert "No backend is set up on this machine yet" in text
     assert "[Set Up]" in text
-    assert "[Remote Backend]" in text
     monkeypatch.setenv("WANSTAGE_BACKEND_PYTHON", "/usr/bin/python3")
     assert not card.poll(bpy.context)
     assert not root.exists()

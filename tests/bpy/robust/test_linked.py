@@ -82,9 +82,31 @@ def test_a_library_override(saved: Any, library: Path, hold: Any, tmp_path: Path
     held.finish()
     assert held.told() == ("finished", "", 5)
     assert characters(saved) == [rig.wanstage.name or rig.name]
+    name = rig.name
     bpy.ops.wm.save_mainfile()
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
     assert held.told() == ("finished", "", 5)
+    assert bpy.data.objects[name, None].wanstage.reference == str(PERSON), "kept in our file"
+
+
+def test_a_choice_on_an_override_through_undo(saved: Any, library: Path, tmp_path: Path) -> None:
+    """Undo takes the choice back, redo brings it, and a save after that keeps it."""
+    cast = link(library, "collections", "Cast")
+    saved.collection.children.link(cast)
+    local = cast.override_hierarchy_create(saved, saved.view_layers[0])
+    saved.collection.children.unlink(cast)
+    name = next(item.name for item in local.all_objects if item.type == "ARMATURE")
+    bpy.ops.ed.undo_push(message="Override")
+    bpy.data.objects[name, None].wanstage.reference = str(PERSON)
+    bpy.ops.ed.undo_push(message="Person")
+    bpy.ops.ed.undo()
+    assert bpy.data.objects[name, None].wanstage.reference == ""
+    bpy.ops.ed.redo()
+    assert bpy.data.objects[name, None].wanstage.reference == str(PERSON)
+    for _ in range(2):
+        bpy.ops.wm.save_mainfile()
+        bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "shot.blend"))
+        assert bpy.data.objects[name, None].wanstage.reference == str(PERSON)
 
 
 def test_a_linked_character_beside_a_local_namesake(saved: Any, library: Path, hold: Any) -> None:

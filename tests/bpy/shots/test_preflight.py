@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import wave
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "capture"))
+import clicks  # noqa: E402
 
 from protocol.messages import EngineInfo, ModelInfo, Welcome  # noqa: E402
 
@@ -286,7 +290,14 @@ def test_two_people_and_one_model(demo: Any, offered: Any) -> None:
     for item in (other, bpy.data.objects["Hero"]):
         item.wanstage.reference = str(Path(__file__).resolve().parents[3] / "examples/assets/reference_man.png")
     demo.frame_end = 3
-    assert check(demo)["people"].text == "The model puts a person on one character: Extra; Hero stays as it is"
+    found = check(demo)["people"]
+    assert found.text.startswith("Wan2.2 Animate 14B puts a person on one character a shot: only Extra is driven.")
+    assert [each.label for each in found.fixes] == ["Drive Extra", "Drive Hero"]
+    assert "people" not in fix(demo, "people", "Hero")
+    assert (other.wanstage.role, bpy.data.objects["Hero"].wanstage.role) == ("KEEP", "DRIVE")
+    other.wanstage.role = "DRIVE"
+    own.model_menu = "draft/draft"
+    assert "people" not in check(demo), "the draft takes several"
 
 
 def test_a_sound_that_is_too_short(demo: Any, offered: Any, tmp_path: Path) -> None:
@@ -304,6 +315,24 @@ def test_a_sound_that_is_too_short(demo: Any, offered: Any, tmp_path: Path) -> N
     assert check(demo)["sound"].text == "The sound ends 2.0 s before the shot: silence follows"
     assert "sound" not in fix(demo, "sound")
     assert demo.frame_end == 48
+
+
+def test_what_a_speaker_says_is_too_short(demo: Any, tmp_path: Path) -> None:
+    """To the end of what it begins last, at its pitch."""
+    from blender_addon import sound_length
+
+    path = tmp_path / "line.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(8000)
+        file.writeframes(b"\1\20" * 16000)  # 2 seconds
+    own = demo.wanstage
+    own.sound_from, own.sound_speaker = "speaker", clicks.add_speaker(demo, path, demo.frame_start + 12)
+    fps = demo.render.fps / demo.render.fps_base
+    assert sound_length.sound_seconds(demo) == pytest.approx(2.0 + 12 / fps)
+    own.sound_speaker.data.pitch = 2.0
+    assert sound_length.sound_seconds(demo) == pytest.approx(1.0 + 12 / fps)
 
 
 def test_how_long_the_last_one_took(demo: Any, offered: Any) -> None:

@@ -80,10 +80,10 @@ def test_a_better_model_that_lacks_its_weights_is_said(shot: Any, offer: Any) ->
 def test_no_model_and_no_backend(shot: Any, offer: Any) -> None:
     from blender_addon import presets
 
-    assert presets.apply(shot, "talk") == "Talking Shot: connect to a backend to see which model it has for this"
+    assert presets.apply(shot, "talk")[0] == "Talking Shot: connect to a backend to see which model it has for this"
     assert shot.wanstage.task == "s2v"
     offer()
-    assert presets.apply(shot, "talk") == "Talking Shot: Draft"
+    assert presets.apply(shot, "talk")[0] == "Talking Shot: Draft"
 
 
 def test_portrait_scenes_get_portrait_shots(shot: Any, offer: Any) -> None:

@@ -28,9 +28,10 @@ FRAME = memoryview(bytes(64 * 64 * 3))
 class FakeSlot:
     """A worker that is told things and says nothing by itself."""
 
-    def __init__(self, on_card: bool = False) -> None:
+    def __init__(self, on_card: bool = False, aside: bool = False) -> None:
         self.state, self.job_id, self.kill_at, self.broken, self.failed_starts = "idle", "", None, False, 0
         self.name, self.on_card, self.model = "fake", on_card, ""
+        self.aside, self.wanted = aside, not aside
         self.told: list[wm.ToWorker] = []
 
     def send(self, message: wm.ToWorker) -> None:

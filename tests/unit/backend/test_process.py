@@ -20,7 +20,8 @@ import zmq
 
 from backend import supervisor as sv
 from backend import worker_messages as wm
-from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, alone, reachable, start_time
+from backend.lifetime import AlreadyServed, ConnectionFile, Keys, Lock, reachable, start_time
+from backend.private import alone
 from backend.serve import greet
 from backend.settings import Settings, SettingsProblem, default_connection
 from backend.supervisor import MAX_FAILED_STARTS, Fleet, Slot, Supervisor

@@ -208,7 +208,7 @@ def test_bad_tracks_and_maps(request_ok: Request, reference: Reference) -> None:
 
 def test_no_joints_and_no_model(request_ok: Request, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANSTAGE_MEDIAPIPE_MODELS", str(tmp_path))
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _name: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path)
     sentence = refused(with_reference(request_ok, Reference(draw_doll())))
     assert "has no joints and they cannot be estimated" in sentence
 

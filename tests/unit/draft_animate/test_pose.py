@@ -35,7 +35,7 @@ def test_pixels_and_neck() -> None:
 
 
 def test_models_are_found_by_path_environment_and_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _name: tmp_path / "cache")
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path / "cache")
     monkeypatch.setenv("WANSTAGE_MEDIAPIPE_MODELS", str(tmp_path / "env"))
     assert find_model(POSE_MODEL) is None
     cached = tmp_path / "cache" / "mediapipe" / POSE_MODEL
@@ -52,13 +52,13 @@ def test_models_are_found_by_path_environment_and_cache(tmp_path: Path, monkeypa
 
 
 def test_a_missing_model_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _name: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _name: tmp_path)
     monkeypatch.delenv("WANSTAGE_MEDIAPIPE_MODELS", raising=False)
     reason = unavailable()
     assert reason is not None
     if importlib.util.find_spec("mediapipe") is not None:
         assert "pose_landmarker_full.task" in reason
-        assert "https://ai.google.dev" in reason
+        assert "wanstage models pull pose" in reason
     with pytest.raises(PoseUnavailable):
         estimate_image(np.zeros((64, 64, 3), np.uint8))
 

@@ -26,7 +26,7 @@ def _one_core() -> Any:
 def _no_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No model file of this machine is found: tests that want one say so."""
     monkeypatch.setenv("WANSTAGE_MEDIAPIPE_MODELS", str(tmp_path))
-    monkeypatch.setattr("wan_models.pose.models.user_cache_path", lambda _: tmp_path)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda _: tmp_path)
 
 
 @pytest.fixture

@@ -61,7 +61,8 @@ def _holds(new: Any, old: Any) -> bool:
 
 
 def test_every_message_has_its_first_bytes() -> None:
-    assert {make_golden.file_of(cls, full=full, version=(1, 0)) for cls, full in CASES} <= set(FILES)
+    for cls, full in CASES:
+        assert make_golden.newest(cls, full=full) in FILES
 
 
 @pytest.mark.parametrize("cls", make_golden.CLASSES, ids=lambda cls: cls.__name__)

@@ -23,7 +23,7 @@ from protocol.events import (
     Submitted,
     UploadProgress,
 )
-from protocol.specs import AssetRef, JobSpec, SoundRef
+from protocol.specs import AssetRef, JobSpec, KeptFrame, Redo, SoundRef
 from tests.unit.protocol.talk import JOB, OTHER, Memory, Talk, spec_of
 
 
@@ -212,10 +212,27 @@ def test_a_backend_that_would_skip_the_sound_gets_no_job_with_one() -> None:
     assert [len(each.assets) for each in newer.said() if isinstance(each, m.HaveAssets)] == [2]
 
 
+def test_a_backend_that_would_make_the_whole_clip_gets_no_job_for_a_part() -> None:
+    whole = spec_of(b"picture")
+    assert whole.image is not None
+    kept = tuple(KeptFrame(frame, whole.image) for frame in range(whole.frames))
+    part = msgspec.structs.replace(whole, redo=Redo(0, 0, kept))
+    talk = Talk()
+    talk.connect(minor=3)
+    talk.session.submit(JOB, part, Memory(b"picture"))
+    (failed,) = (each for each in talk.events() if isinstance(each, RequestFailed))
+    assert str(failed.error) == (
+        "the backend speaks protocol 1.3, which cannot make a part of a clip again: update the backend to one that "
+        "speaks 1.4"
+    )
+
+
 def test_what_a_newer_client_sends_without_sound_is_what_an_older_backend_took() -> None:
-    """But for three fields, which it skips."""
+    """But for four fields, which it skips."""
     new = msgspec.to_builtins(spec_of(b"picture"))
     assert (new.pop("sound"), new.pop("talk")) == (None, {"start_from_reference": False, "follow_pose": False})
     assert new.pop("release") is False
+    assert new.pop("redo") is None
+    assert new.pop("pose") is None
     golden = Path(__file__).parents[2] / "golden" / "submit_job.max.1.1.bin"
     assert set(new) == set(msgspec.msgpack.decode(golden.read_bytes())["spec"])

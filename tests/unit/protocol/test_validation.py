@@ -20,7 +20,9 @@ from protocol.specs import (
     DrivePack,
     ImageRef,
     JobSpec,
+    KeptFrame,
     Lora,
+    Redo,
     Reference,
     Sampler,
     SoundRef,
@@ -81,6 +83,14 @@ def reference(**fields: Any) -> JobSpec:
     return track(reference=msgspec.structs.replace(REFERENCE, **fields))
 
 
+def kept(*frames: int, image: ImageRef = PICTURE) -> tuple[KeptFrame, ...]:
+    return tuple(KeptFrame(frame, image) for frame in frames)
+
+
+def part(first: int, last: int, **fields: Any) -> Redo:
+    return Redo(first, last, **{"kept": kept(*range(T)), "overlap": 1, **fields})
+
+
 GOOD = [
     spec(),
     spec("replace"),
@@ -99,6 +109,10 @@ GOOD = [
     spec("s2v", sound=SoundRef(AssetRef("2" * 64, limits.MAX_SOUND_BYTES))),
     spec("s2v", msgspec.structs.replace(PACK, look=None), sound=SOUND),
     spec(talk=Talk(follow_pose=True)),
+    spec(redo=part(1, 2)),
+    spec(redo=part(0, 4, kept=kept(0, 1, 2, 3, 4))),
+    spec(redo=part(1, 2, character=7, mask=(array("u1", H, W),) * 2)),
+    spec("i2v", None, redo=part(1, 2)),
 ]
 
 
@@ -109,6 +123,33 @@ def test_good_jobs(good: JobSpec) -> None:
 
 
 BAD = [
+    (spec(redo=part(2, 1)), "the job's redo is about the frames 2 to 1, the clip has 0 to 4: choose a part of it"),
+    (spec(redo=part(2, 5)), "the job's redo is about the frames 2 to 5, the clip has 0 to 4"),
+    (spec(redo=part(1, 2, overlap=65)), "the job's redo.overlap is wrong: expected int <= 64, got 65"),
+    (spec(redo=part(1, 2, kept=kept(0, 1, 3))), "the job's redo.kept lacks frame 2: send 4 frames of the clip"),
+    (
+        spec(redo=part(1, 2, kept=kept(0, 2, 1, 3))),
+        "the job's redo.kept[2].frame is 1: give frames of the clip in rising",
+    ),
+    (spec(redo=part(1, 2, kept=kept(0, 1, 2, 3, 5))), "the job's redo.kept[4].frame is 5: give frames of the clip"),
+    (
+        spec(redo=part(1, 2, kept=kept(0, 1, 2, 3, image=ImageRef(AssetRef("1" * 64, 9), 64, 64)))),
+        "the job's redo.kept[0].image is 64x64, the clip is 96x64: send its own frames",
+    ),
+    (spec(redo=part(1, 2, character=3)), "the job's redo.character is 3, which no character of the pack has"),
+    (
+        spec(pack=msgspec.structs.replace(PACK, mask=()), redo=part(1, 2, character=7)),
+        "a redo of one character needs the masks of the drive pack (pack.mask)",
+    ),
+    (
+        spec(redo=part(1, 2, character=7, mask=(array("u1", H, W),))),
+        "the job's redo.mask has 1 maps, none or one a frame of the part (2) are allowed",
+    ),
+    (
+        spec(redo=part(1, 2, character=7, mask=(array("u1", 2, 2),) * 2)),
+        "the job's redo.mask[0] is u1 (2, 2), u1 (64, 96) is needed",
+    ),
+    (spec("i2v", None, redo=part(0, 2)), "the task i2v needs a first picture"),
     (spec(width=63), "the job's width is wrong: expected int >= 64, got 63"),
     (spec(width="wide"), "the job's width is wrong: expected int, got str"),
     (spec(fps=math.nan), "the job's fps is wrong: expected float > 0.0, got nan"),

@@ -91,6 +91,12 @@ class Actor:
         self._last = self.puppet.pose(pose, self._last)
         return self._last
 
+    def follow(self, t: int) -> None:
+        """Frame ``t`` without drawing it: what later frames need of it."""
+        if self.motion.drawn[t]:
+            self.pose(t)
+            self.order(t)
+
     def order(self, t: int) -> tuple[str, ...]:
         """Names of the pieces far to near in frame ``t``."""
         self._order = paint_order(unit_depths(self.motion.depth[t]), list(self._units), self._order)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wan_models import shots
+from wan_models import redo, shots
 from wan_models.draft.ahead import Ahead
 from wan_models.draft.i2v import plate_frames
 from wan_models.draft.i2v.checks import check_aspect
@@ -111,15 +111,21 @@ def generate(
     for actor in actors:
         actor.relight(match_light(actor, pack))
     direction = direct(actors) if direct is not None else None
-    yield StageStarted("animate", request.frames)
-    for t in range(request.frames):
+    wanted = redo.span(request)
+    yield StageStarted("animate", len(wanted))
+    for t in range(wanted.stop):
         if cancelled():
             return
+        if t < wanted.start:
+            for actor in actors:
+                actor.follow(t)
+            continue
         if direction is not None:
             direction(t)
+        number = t - wanted.start
         picture = render(pack, actors, t)
-        yield FramesDecoded(t, picture[None], _notes(actors, t))
-        yield StepDone(t + 1, request.frames)
+        yield FramesDecoded(number, picture[None], tuple((number, sentence) for _, sentence in _notes(actors, t)))
+        yield StepDone(number + 1, len(wanted))
 
 
 def _trimmed(pack: DrivePack, frames: int) -> DrivePack:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from wan_models import redo
 from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
 
 from .checks import check, first_frame
@@ -41,35 +42,39 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
     """Frames of an i2v request, one at a time; frame 0 is the picture itself. Raises RequestRefused like ``check``."""
     check(request)
     picture = scale_picture(first_frame(request), request.width, request.height)
+    wanted = redo.span(request)
     frames: Iterator[tuple[Picture, Notes]]
     if request.pack is None:
         yield Warned(STILL)
-        frames = ((picture, ()) for _ in range(request.frames))
+        frames = ((picture, ()) for _ in wanted)
     else:
         if not len(request.pack.origin):
             yield Warned(NO_ORIGIN)
         frames = _moved(request, request.pack, picture)
-    yield StageStarted("draw", request.frames)
-    for index in range(request.frames):
+    yield StageStarted("draw", len(wanted))
+    for number in range(len(wanted)):
         if cancelled():
             return
         frame, notes = next(frames)
-        yield FramesDecoded(index, frame[np.newaxis], notes)
-        yield StepDone(index + 1, request.frames)
+        yield FramesDecoded(number, frame[np.newaxis], tuple((number, sentence) for _, sentence in notes))
+        yield StepDone(number + 1, len(wanted))
 
 
 def _moved(request: Request, pack: DrivePack, picture: Picture) -> Iterator[tuple[Picture, Notes]]:
-    yield picture, ()
+    wanted = redo.span(request)
+    if wanted.start == 0:
+        yield picture, ()
+    wanted = wanted[1:] if wanted.start == 0 else wanted
     samples = Samples(pack, request.width, request.height)
     if samples.moves_background and request.image is None:
         layers = Layers(samples, pack, picture)
-        for index in range(1, request.frames):
+        for index in wanted:
             where, known = samples.motion(index)
             yield layers.frame(index, where, known), _notes(index, known)
         return
     maker = FrameMaker(clean_rims(picture, samples.mask(0)), samples.clay(0), samples.mask(0))
     parts = part_colors(samples, pack, picture)
-    for index in range(1, request.frames):
+    for index in wanted:
         where, known = samples.motion(index)
         depth = partial(samples.inverse, index) if len(pack.depth) else None
         surfaces = part_surfaces(samples, pack, parts, index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from wan_models import redo
 from wan_models.engine import RequestRefused
 from wan_models.events import Event, FramesDecoded, StageStarted, StepDone, Warned
 from wan_models.requests import Request, Sound
@@ -52,12 +53,13 @@ def generate(request: Request, cancelled: Callable[[], bool]) -> Iterator[Event]
         yield Warned(found.sentence)
     moves: Moves = Talker(picture.image, found.face) if found.face is not None else Swaying(picture.image)
     yield StepDone(1, 1)
-    yield StageStarted("talk", request.frames)
-    for index in range(request.frames):
+    wanted = redo.span(request)
+    yield StageStarted("talk", len(wanted))
+    for number, index in enumerate(wanted):
         if cancelled():
             return
-        yield FramesDecoded(index, moves.frame(gestures, index)[None])
-        yield StepDone(index + 1, request.frames)
+        yield FramesDecoded(number, moves.frame(gestures, index)[None])
+        yield StepDone(number + 1, len(wanted))
 
 
 def _gestures(request: Request) -> Gestures:

@@ -1,0 +1,57 @@
+"""Smoothing without delay, live smoothing, and gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wan_models.pose import filters
+
+
+def test_zero_phase_keeps_the_slow_and_drops_the_fast() -> None:
+    times = np.arange(300) / 60.0
+    slow, fast = np.sin(2 * np.pi * times), 0.3 * np.sin(2 * np.pi * 20 * times)
+    found = filters.zero_phase((slow + fast)[:, None], 60.0, 6.0)[:, 0]
+    assert np.abs(found - slow)[30:-30].max() < 0.02
+
+
+@pytest.mark.parametrize(("count", "cutoff"), [(1, 6.0), (3, 6.0), (50, 0.0), (50, 20.0)])
+def test_what_cannot_be_filtered_stays(count: int, cutoff: float) -> None:
+    values = np.random.default_rng(0).normal(size=(count, 2))
+    np.testing.assert_array_equal(filters.zero_phase(values, 24.0, cutoff), values)
+
+
+def test_few_frames_are_filtered_too() -> None:
+    assert filters.zero_phase(np.ones((5, 3)), 30.0, 6.0) == pytest.approx(np.ones((5, 3)))
+
+
+def test_one_euro_calms_what_rests_and_follows_what_moves() -> None:
+    rng = np.random.default_rng(0)
+    still = filters.one_euro(rng.normal(0, 0.01, (200, 1)), 30.0)
+    assert still[50:].std() < 0.005
+    ramp = np.linspace(0, 10, 100)[:, None]
+    assert np.abs(filters.one_euro(ramp, 30.0) - ramp).max() < 0.3
+
+
+def test_one_euro_holds_through_what_is_missing() -> None:
+    smooth = filters.OneEuro()
+    smooth(np.array([1.0, np.nan]), 0.0)
+    found = smooth(np.array([np.nan, 2.0]), 0.1)
+    np.testing.assert_allclose(found, [1.0, 2.0])
+
+
+def test_short_gaps_are_bridged_and_marked_long_ones_are_only_bridged() -> None:
+    values = np.arange(20, dtype=float)[:, None, None].repeat(2, 1)
+    holed = values.copy()
+    holed[[3, 4, 10, 11, 12, 13, 14]] = np.nan
+    holed[[0, 19]] = np.nan
+    found, filled = filters.bridge(holed, 3)
+    assert np.flatnonzero(filled).tolist() == [3, 4]
+    np.testing.assert_allclose(found[1:19], values[1:19])
+    np.testing.assert_allclose(found[[0, 19], 0, 0], [1.0, 18.0])
+
+
+def test_nothing_known_stays_unknown() -> None:
+    found, filled = filters.bridge(np.full((4, 2), np.nan), 3)
+    assert np.isnan(found).all()
+    assert not filled.any()

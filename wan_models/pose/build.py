@@ -1,0 +1,375 @@
+"""From tracks of people to a pose file: gaps bridged, smoothed, solved, placed, feet held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wan_models.engine import RequestRefused
+
+from . import filters, place, turns
+from .contacts import ContactSettings, Ground, feet, find_contacts, lock, runs, settle, speeds
+from .filters import Smoothing
+from .joints import BODY_LANDMARKS, HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
+from .posefile import CameraPath, Person, PoseFile
+from .solve import Solved, measure, solve
+from .tracks import Track
+
+F64 = NDArray[np.float64]
+HEIGHTS = (0.3, 3.0)
+_FEET_SEEN = 0.5
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """How a clip becomes a pose file. ``person`` as in ``tracks.choose``; ``height`` metres, None = by the feet or the
+    estimator. ``gap_s``: gaps up to so many seconds are bridged. ``smoothing`` None = as it was seen.
+    ``field_of_view``: degrees along the longer side, for a camera that nobody knows. ``models``: a folder with the
+    model files. ``people``: at most so many at once.
+    """
+
+    estimator: str = "mediapipe"
+    models: Path | None = None
+    fps: float | None = None
+    frames: int | None = None
+    person: str = "all"
+    people: int = 2
+    height: float | None = None
+    hands: bool = True
+    face: bool = True
+    camera: CameraPath | None = None
+    field_of_view: float = place.FIELD_OF_VIEW
+    smoothing: Smoothing | None = field(default_factory=Smoothing)
+    gap_s: float = 0.5
+    limits: bool = True
+    hold_feet: bool = True
+    contacts: ContactSettings = field(default_factory=ContactSettings)
+
+    def check(self) -> None:
+        """Raise RequestRefused for numbers that cannot be."""
+        if self.height is not None and not HEIGHTS[0] <= self.height <= HEIGHTS[1]:
+            problem = f"a height of {self.height:g} m was given: {HEIGHTS[0]:g} to {HEIGHTS[1]:g} are possible"
+            raise RequestRefused(problem)
+        if not 1 <= self.field_of_view <= 170:
+            problem = f"a field of view of {self.field_of_view:g} degrees was given: 1 to 170 are possible"
+            raise RequestRefused(problem)
+        if not 1 <= self.people <= 10:
+            problem = f"{self.people} people at once were asked for: 1 to 10 are possible"
+            raise RequestRefused(problem)
+
+
+@dataclass
+class _Sight:
+    """One person's raw arrays over frames first..last, without gaps; ``known`` (n,) where they were seen."""
+
+    track: Track
+    first: int
+    last: int
+    known: NDArray[np.bool_]
+    filled: NDArray[np.bool_]
+    landmarks: F64
+    world: F64
+    hands: dict[str, F64]
+    camera: CameraPath
+    # Smoothed, and in world axes:
+    points: F64 = field(default_factory=lambda: np.zeros(0))
+    marks: F64 = field(default_factory=lambda: np.zeros(0))
+    turned: dict[str, F64] = field(default_factory=dict)
+    floor: float = 0.0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What is the same for all people."""
+
+    frames: int
+    fps: float
+    width: int
+    height: int
+    source: dict[str, Any]
+    estimator: dict[str, Any]
+    view_relative: bool
+    blendshapes: tuple[str, ...] = ()
+    cuts: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def build(clip: Clip, tracks: Sequence[Track], options: PoseOptions) -> PoseFile:
+    """The pose file of the chosen tracks. Raises RequestRefused for a camera of another length."""
+    camera = options.camera or place.guessed(clip.width, clip.height, clip.frames, options.field_of_view)
+    if len(camera.intrinsics) != clip.frames:
+        if len(camera.intrinsics) < clip.frames:
+            problem = (
+                f"the camera has {len(camera.intrinsics)} frames and the clip {clip.frames}: they must be the same"
+            )
+            raise RequestRefused(problem)
+        camera = place.part_of(camera, 0, clip.frames - 1)
+    warnings = list(clip.warnings)
+    sights = [_sight(track, clip, camera, options, warnings) for track in tracks]
+    solved = [_solve(sight, clip, options, warnings) for sight in sights]
+    if camera.guessed:
+        camera, solved = _level(sights, solved, camera, clip.fps)
+    people = [
+        _finish(sight, body, clip, camera, options=options, warnings=warnings)
+        for sight, body in zip(sights, solved, strict=True)
+    ]
+    return PoseFile(
+        fps=clip.fps,
+        frames=clip.frames,
+        source=clip.source,
+        estimator=clip.estimator,
+        space="camera" if camera.guessed else "world",
+        people=people,
+        camera=camera,
+        blendshapes=clip.blendshapes,
+        filters=_settings(options),
+        warnings=warnings,
+        cuts=list(clip.cuts),
+    )
+
+
+def _settings(options: PoseOptions) -> dict[str, Any]:
+    return {
+        "smoothing": {"kind": "butterworth", **asdict(options.smoothing)} if options.smoothing else None,
+        "gap_s": options.gap_s,
+        "joint_limits": options.limits,
+        "feet": asdict(options.contacts) if options.hold_feet else None,
+        "field_of_view": options.field_of_view if options.camera is None else None,
+        "height": options.height,
+    }
+
+
+def _sight(track: Track, clip: Clip, camera: CameraPath, options: PoseOptions, warnings: list[str]) -> _Sight:
+    first, last = track.first, track.last
+    count = last - first + 1
+    known = np.zeros(count, bool)
+    landmarks, world = (np.full((count, BODY_LANDMARKS, 4), np.nan) for _ in range(2))
+    hands = {side: np.full((count, HAND_LANDMARKS, 3), np.nan) for side in SIDES}
+    for frame, seen in track.seen.items():
+        index = frame - first
+        known[index] = True
+        landmarks[index], world[index] = seen.landmarks, seen.world
+        for side, points in (("left", seen.left_hand), ("right", seen.right_hand)):
+            if points is not None:
+                hands[side][index] = points - points[0]
+    longest = max(1, round(options.gap_s * clip.fps))
+    landmarks, filled = filters.bridge(landmarks, longest)
+    world, _ = filters.bridge(world, longest)
+    long = [(one + first, other + first) for one, other in runs(~known & ~filled)]
+    if long:
+        where = ", ".join(f"{one} to {other}" if other > one else str(one) for one, other in long[:3])
+        more = f" and {len(long) - 3} more times" if len(long) > 3 else ""
+        warnings.append(
+            f"Person {track.id} is out of sight for longer than {options.gap_s:g} s (frames {where}{more}): the pose "
+            "there is only drawn between what was seen, with confidence 0."
+        )
+    hands = {side: _hand(points, longest) for side, points in hands.items()}
+    mine = place.part_of(camera, first, last)
+    return _Sight(track, first, last, known, filled, landmarks, world, hands, mine)
+
+
+def _hand(points: F64, longest: int) -> F64:
+    """Short gaps bridged, long ones left."""
+    bridged, filled = filters.bridge(points, longest)
+    return np.where(filled[:, None, None], bridged, points)
+
+
+def _solve(sight: _Sight, clip: Clip, options: PoseOptions, warnings: list[str]) -> Solved:
+    _prepare(sight, clip, options.smoothing)
+    lengths = measure(sight.points, sight.world[..., 3], sight.turned)
+    factor = options.height / lengths.height if options.height else 1.0
+    body = _placed(sight, lengths, factor, clip.fps, options)
+    if not sight.camera.guessed and options.height is None:
+        body = _by_ground(body, sight, clip.fps, options, warnings)
+    _tell(sight, body, warnings)
+    return body
+
+
+def _prepare(sight: _Sight, clip: Clip, smooth: Smoothing | None) -> None:
+    hips = sight.landmarks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
+    world, sight.marks = sight.world[..., :3], sight.landmarks.copy()
+    if smooth is not None:
+        cutoff, order = smooth.cutoff, smooth.order
+        world = filters.zero_phase(world, clip.fps, cutoff, order)
+        sight.marks[..., :2] = filters.zero_phase(sight.marks[..., :2], clip.fps, cutoff, order)
+        hips = filters.zero_phase(hips, clip.fps, cutoff, order)
+    view = place.facing(hips, sight.camera) if clip.view_relative else None
+    sight.points = place.to_world(world, sight.camera, view)
+    sight.turned = {
+        side: _smooth_hand(place.to_world(hand, sight.camera, view), clip.fps, smooth)
+        for side, hand in sight.hands.items()
+    }
+
+
+def _smooth_hand(hand: F64, fps: float, smooth: Smoothing | None) -> F64:
+    if smooth is None:
+        return hand
+    found = hand.copy()
+    for first, last in runs(np.asarray(np.isfinite(hand).all(axis=(1, 2)), bool)):
+        found[first : last + 1] = filters.zero_phase(hand[first : last + 1], fps, smooth.cutoff, smooth.order)
+    return found
+
+
+def _placed(sight: _Sight, lengths: Lengths, factor: float, fps: float, options: PoseOptions) -> Solved:
+    body = solve(sight.points * factor, lengths.scaled(factor), sight.turned, options.limits)
+    offsets = body.points() - body.root[:, None]
+    body.root = place.place_root(offsets, sight.marks, sight.camera, fps, options.smoothing)
+    return body
+
+
+def _by_ground(body: Solved, sight: _Sight, fps: float, options: PoseOptions, warnings: list[str]) -> Solved:
+    """The body as large as it must be to stand on z = 0 of the known scene, if that can be told and is plausible."""
+    index, standing = _standing(body, sight, fps)
+    factor = place.ground_scale(standing, _frames_of(sight.camera, index)) if len(index) else None
+    if factor is None or not 0.6 <= factor <= 1.6:
+        warnings.append(
+            f"The height of person {sight.track.id} cannot be told from the camera and the ground at z = 0: "
+            f"{body.lengths.height:.2f} m is the estimator's guess; give the height if it matters."
+        )
+        return body
+    return _placed(sight, body.lengths, factor, fps, options)
+
+
+def _frames_of(camera: CameraPath, index: NDArray[np.intp]) -> CameraPath:
+    return CameraPath(camera.world_from_camera[index], camera.intrinsics[index], camera.kind, camera.guessed)
+
+
+def _standing(body: Solved, sight: _Sight, fps: float) -> tuple[NDArray[np.intp], F64]:
+    """Frames in which a foot seems to stand, and where (N,3): the lower of the two feet, while it is slow."""
+    points = feet(body)
+    view = turns.unit(body.root - sight.camera.world_from_camera[:, :3, 3])
+    slow = speeds(points, fps, view)
+    lowest = points[..., 2].argmin(axis=1)
+    frames = np.arange(len(points))
+    slow = np.where(sight.known, slow[frames, lowest], np.inf)
+    quiet = slow <= max(0.5, float(np.quantile(slow[sight.known], 0.25)))
+    return frames[quiet], points[frames[quiet], lowest[quiet]]
+
+
+def _tell(sight: _Sight, body: Solved, warnings: list[str]) -> None:
+    name = f"Person {sight.track.id}"
+    up = body.turns[:, INDEX["chest"]][:, :, 2]
+    if float(np.median(up[:, 2])) < -0.3 and sight.camera.guessed:
+        warnings.append(
+            f"{name} is upside down in most frames: if the film is, turn it the right way up and try again."
+        )
+    ankles = sight.landmarks[:, [MP["leftAnkle"], MP["rightAnkle"]], 3]
+    if float(np.median(ankles)) < _FEET_SEEN:
+        warnings.append(f"The feet of {name.lower()} are seldom seen: the legs and the distance are a guess.")
+
+
+def _level(
+    sights: Sequence[_Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float
+) -> tuple[CameraPath, list[Solved]]:
+    """Turn and lift the guessed world so that feet stand level and the first person's at z = 0."""
+    groups = [_standing(body, sight, fps)[1] for body, sight in zip(bodies, sights, strict=True)]
+    turn = place.level(groups)
+    floors = [float(np.median(group @ turn.T[:, 2])) for group in groups]
+    lift = np.array([0.0, 0.0, -floors[0]])
+    for sight, floor in zip(sights, floors, strict=True):
+        sight.floor = floor - floors[0]
+    world = camera.world_from_camera.copy()
+    world[:, :3, :3] = turn @ world[:, :3, :3]
+    world[:, :3, 3] = world[:, :3, 3] @ turn.T + lift
+    for sight in sights:
+        sight.turned = {side: hand @ turn.T for side, hand in sight.turned.items()}
+    moved = [replace(body, turns=turn @ body.turns, root=body.root @ turn.T + lift) for body in bodies]
+    return CameraPath(world, camera.intrinsics, camera.kind, camera.guessed), moved
+
+
+def _finish(
+    sight: _Sight, body: Solved, clip: Clip, camera: CameraPath, *, options: PoseOptions, warnings: list[str]
+) -> Person:
+    contact = np.zeros((len(body.root), 4), bool)
+    if options.hold_feet:
+        floor = sight.floor if options.camera is None else _own_floor(body, sight, clip.fps)
+        view = turns.unit(body.root - camera.world_from_camera[sight.first : sight.last + 1, :3, 3])
+        ground = Ground(floor, body.lengths.height, clip.fps, view if options.smoothing else None)
+        contact = find_contacts(feet(body), ground, options.contacts)
+        contact &= (sight.known | sight.filled)[:, None]
+        body = replace(body, root=body.root + settle(feet(body), contact, ground))
+        body = lock(body, contact, ground, options.contacts)
+        if clip.frames > 1 and not contact.any():
+            warnings.append(
+                f"No foot of person {sight.track.id} stands still anywhere: nothing holds the feet in place."
+            )
+    return _person(sight, body, contact, clip)
+
+
+def _own_floor(body: Solved, sight: _Sight, fps: float) -> float:
+    """The height on which the person stands; z = 0 where that is nearly it."""
+    _, standing = _standing(body, sight, fps)
+    height = float(np.median(standing[:, 2])) if len(standing) else 0.0
+    return 0.0 if abs(height) < 0.15 else height
+
+
+def _person(sight: _Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip) -> Person:
+    before, after = sight.first, clip.frames - 1 - sight.last
+
+    def padded(array: NDArray[Any], kind: type[Any] = np.float32, fill: Any = "edge") -> NDArray[Any]:  # noqa: ANN401
+        widths = [(before, after)] + [(0, 0)] * (array.ndim - 1)
+        if fill == "edge":
+            return np.pad(array, widths, mode="edge").astype(kind)
+        return np.pad(array.astype(kind), widths, constant_values=fill)
+
+    track, lengths = sight.track, body.lengths
+    raw = np.where(sight.known[:, None, None], sight.landmarks, np.nan)
+    raw_world = np.where(sight.known[:, None, None], sight.world, np.nan)
+    hands = {
+        side: np.stack([_or_nan(getattr(track.seen.get(frame), f"{side}_hand", None), (HAND_LANDMARKS, 3))
+                        for frame in range(sight.first, sight.last + 1)])
+        for side in SIDES
+    }  # fmt: skip
+    shapes = len(clip.blendshapes)
+    face = np.stack(
+        [
+            _or_nan(getattr(track.seen.get(frame), "face", None), (shapes,))
+            for frame in range(sight.first, sight.last + 1)
+        ]
+    )
+    return Person(
+        id=track.id, name=f"person {track.id}", height=round(float(lengths.height), 4), first=sight.first,
+        last=sight.last, rest=body.rest.astype(np.float32),
+        rotation=padded(turns.quaternions(body.turns)), root=padded(body.root), position=padded(body.positions()),
+        confidence=padded(_confidence(sight), fill=0.0),
+        filled=padded(np.repeat(sight.filled[:, None], len(JOINTS), 1), bool, False),
+        contact=padded(contact, bool, False), landmarks=padded(raw, fill=np.nan), world=padded(raw_world, fill=np.nan),
+        left_hand=padded(hands["left"], fill=np.nan), right_hand=padded(hands["right"], fill=np.nan),
+        face=padded(face, fill=np.nan),
+        soles={name: (float(at[0]), float(at[1]), float(at[2])) for name, at in soles(lengths).items()},
+    )  # fmt: skip
+
+
+def _or_nan(array: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return np.full(shape, np.nan, np.float32) if array is None or array.shape != shape else array
+
+
+_SOURCES = {
+    "hips": (23, 24), "spine": (11, 12, 23, 24), "chest": (11, 12), "neck": (7, 8, 11, 12), "head": (0, 7, 8),
+    "Shoulder": ("Shoulder",), "UpperArm": ("Shoulder", "Elbow"), "LowerArm": ("Elbow", "Wrist"),
+    "Hand": ("Wrist", "Index", "Pinky"), "UpperLeg": ("Hip", "Knee"), "LowerLeg": ("Knee", "Ankle"),
+    "Foot": ("Ankle", "Heel", "Toe"), "Toes": ("Heel", "Toe"),
+}  # fmt: skip
+
+
+def _confidence(sight: _Sight) -> F64:
+    """(n,51): the least sure of the landmarks that a bone hangs on; fingers as sure as the wrist of a hand that is
+    seen. Half where a gap was bridged, 0 where nothing is known.
+    """
+    visibility = np.clip(sight.landmarks[..., 3], 0.0, 1.0)
+    found = np.zeros((len(visibility), len(JOINTS)))
+    for joint, name in enumerate(JOINTS):
+        side = next((each for each in SIDES if name.startswith(each)), "")
+        part = name[len(side) :]
+        if part in _SOURCES:
+            marks = [MP[f"{side}{each}"] if isinstance(each, str) else each for each in _SOURCES[part]]
+            found[:, joint] = visibility[:, marks].min(axis=1)
+        else:
+            seen = np.isfinite(sight.hands[side]).all(axis=(1, 2))
+            found[:, joint] = np.where(seen, visibility[:, MP[f"{side}Wrist"]], 0.0)
+    return found * np.where(sight.known, 1.0, np.where(sight.filled, 0.5, 0.0))[:, None]
