@@ -496,7 +496,13 @@ def parser() -> argparse.ArgumentParser:
         "pictures", help="take the guide's pictures again, from real windows of Debian's Blender"
     )
     five.add_argument("--out", metavar="DIR", default=str(ROOT / "docs" / "images"), help="default: docs/images")
-    five.add_argument("--part", action="append", default=[], choices=("install", "tour"), help="only this part")
+    five.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        choices=("install", "panels", "takes", "timeline", "talking"),
+        help="only this part",
+    )
     five.add_argument("--python", **python)
     five.set_defaults(run=pictures)
 

@@ -237,6 +237,18 @@ class Window:
         """The mouse out of the way; the sidebar lays itself out once more."""
         self.mouse("mousemove", 420, self.size[1] - 220, "sleep", "1.2")
 
+    def settle(self) -> None:
+        """Until the sidebar is drawn as it stays: the same twice, half a second apart."""
+        self.rest()
+        side = self.sidebar()
+        before = None
+        for _ in range(20):
+            now = self.grab()[side.y : side.y + side.height, side.x + 16 : side.x + side.width]
+            if before is not None and np.array_equal(before, now):
+                return
+            before = now
+            time.sleep(0.5)
+
     def click_on(self, text: str, *, within: Place | None = None, nth: int = 0) -> Place:
         """Click a label; where it was."""
         place = self.find(text, within=within, nth=nth)
@@ -336,7 +348,7 @@ class Window:
             if is_open is wanted:
                 return place
             self.click(*place.middle)
-            self.rest()
+            self.settle()
         self.fail(f'the panel "{title}" stays {"closed" if wanted else "open"}')
         raise AssertionError
 

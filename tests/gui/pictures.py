@@ -122,7 +122,7 @@ def install(folder: Path, out: Path) -> None:
         driver.keep(window)
 
 
-def tour(folder: Path, hero: Path, out: Path) -> None:
+def tour(folder: Path, hero: Path, out: Path, wanted: Sequence[str]) -> None:
     """Everything behind the installation, with the street corner."""
     tiny = folder / "models"
     command = [sys.executable, "-m", "backend.cli", "models", "make-tiny", str(tiny), *MODELS]
@@ -138,11 +138,9 @@ def tour(folder: Path, hero: Path, out: Path) -> None:
         window.learn_icons(*ICONS)
         window.open_tab()
         shot(album)
-        tasks(album)
-        first_take(album)
-        choose(album)
-        timeline(album)
-        talking(album)
+        for name, part in PARTS.items():
+            if name in wanted:
+                part(album)
     finally:
         driver.keep(window)
         driver.stop(backend)
@@ -170,9 +168,10 @@ def tasks(album: Album) -> None:
     window.open_panel("Takes", wanted=False)
     for name, code, prompt, more in TASKS:
         window.run(f"{code}\nbpy.context.scene.wanstage.prompt = {prompt!r}")
-        window.rest()
+        window.mouse("sleep", 1)
+        window.settle()  # the panel that was drawn before must not be taken for this one
         side = window.sidebar()
-        marks = [album.row(5, label, 0) for label in ("Reference", "Prompt", *more) if window.sees(label, side)]
+        marks = [album.row(5, label) for label in (*more, "Prompt")]
         preset = window.find_icon("PRESET", side)
         preset = Place(side.x + 14, preset.y, side.width - 46, preset.height)
         marks.append(Mark(4, preset))
@@ -188,8 +187,13 @@ def tasks(album: Album) -> None:
 PRESET = 'bpy.ops.wanstage.task_preset(preset="{}")'
 TASKS = (
     ("draft", PRESET.format("draft"), "a man walks on a sunny street corner", ("First Image",)),
-    ("animate", PRESET.format("animate"), "a man in a grey shirt on a sunny street corner", ()),
-    ("replace", PRESET.format("replace"), "a man in a grey shirt on a sunny street corner", ("Background",)),
+    ("animate", PRESET.format("animate"), "a man in a grey shirt on a sunny street corner", ("Reference",)),
+    (
+        "replace",
+        PRESET.format("replace"),
+        "a man in a grey shirt on a sunny street corner",
+        ("Reference", "Background"),
+    ),
     ("ends", PRESET.format("ends"), "he turns round, the camera moves to the left", ("First Image",)),
     (
         "ti2v",
@@ -197,7 +201,7 @@ TASKS = (
         "a rainy street corner at night, neon light",
         ("First Image",),
     ),
-    ("talk", PRESET.format("talk"), "a man speaks to the camera", ("Sound", "Person")),
+    ("talk", PRESET.format("talk"), "a man speaks to the camera", ("Reference",)),
 )
 
 
@@ -317,18 +321,27 @@ def portrait(folder: Path) -> None:
     test_window.portrait(folder)
 
 
+def takes(album: Album) -> None:
+    """From the check to the accepted take."""
+    first_take(album)
+    choose(album)
+
+
+PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking}
+
+
 def main() -> None:
     """All pictures; with names of parts behind, those alone."""
     hero, out = Path(sys.argv[1]), Path(sys.argv[2])
-    wanted = sys.argv[3:] or ["install", "tour"]
+    wanted = sys.argv[3:] or ["install", *PARTS]
     out.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="wanstage-pictures-"))  # kept when a picture fails: the screen is in it
     (folder / "one").mkdir()
     (folder / "two").mkdir()
     if "install" in wanted:
         install(folder / "one", out)
-    if "tour" in wanted:
-        tour(folder / "two", hero, out)
+    if set(wanted) & set(PARTS):
+        tour(folder / "two", hero, out, wanted)
     shutil.rmtree(folder)
 
 
