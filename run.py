@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent
 ENVS = Path(os.environ.get("WANSTAGE_ENVS", ROOT / ".envs"))
 REQUIREMENTS = ROOT / "requirements"
 BPY_FOR_PYTHON = {(3, 11): "5.0", (3, 13): "5.2"}
+GUI_TOOLS = ("blender", "Xvfb", "xdotool", "ffmpeg")
 BLENDERS_FOR_PYTHON = {(3, 11): ("4.2", "4.5", "5.0"), (3, 13): ("5.2",)}
 
 
@@ -410,9 +411,10 @@ def _bpy(tests: Environment, blenders: Sequence[Environment], ledger: Ledger) ->
 
 
 def _gui(tests: Environment, ledger: Ledger) -> None:
-    lacking = [tool for tool in ("blender", "Xvfb", "xdotool") if not shutil.which(tool)]
+    lacking = [tool for tool in GUI_TOOLS if not shutil.which(tool)]
     if lacking:
-        ledger.skipped.append(f"window tests: {', '.join(lacking)} not found (Debian packages blender, xvfb, xdotool)")
+        packages = "Debian packages blender, xvfb, xdotool, ffmpeg"
+        ledger.skipped.append(f"window tests: {', '.join(lacking)} not found ({packages})")
         return
     pytest_step("window tests", [tests.python, "-m", "pytest", "tests/gui", "-q"], tests, ledger)
 
@@ -434,6 +436,22 @@ def extension(arguments: argparse.Namespace) -> int:
     tests = Environment("test", chosen_interpreter(arguments.python))
     make_environments([tests])
     step("extension build", [tests.python, "packaging/build_extension.py", *arguments.words], tests)
+    return 0
+
+
+def pictures(arguments: argparse.Namespace) -> int:
+    """Take the guide's pictures again, from real windows, into docs/images."""
+    base = chosen_interpreter(arguments.python)
+    lacking = [tool for tool in GUI_TOOLS if not shutil.which(tool)]
+    if lacking:
+        sentence = f"{', '.join(lacking)} not found: pictures need Debian's packages blender, xvfb, xdotool and ffmpeg"
+        raise Problem(sentence)
+    tests, blender = Environment("test", base), Environment(f"blender-{BPY_FOR_PYTHON[base.version]}", base)
+    make_environments([tests, blender])
+    hero = ENVS / "reports" / "hero.glb"
+    hero.parent.mkdir(parents=True, exist_ok=True)
+    step("the human for Blender 3.4", [blender.python, "tests/gui/export_hero.py", hero], blender)
+    step("pictures", [tests.python, "tests/gui/pictures.py", hero, arguments.out, *arguments.part], tests)
     return 0
 
 
@@ -473,6 +491,20 @@ def parser() -> argparse.ArgumentParser:
     three.add_argument("--python", **python)
     three.add_argument("words", nargs=argparse.REMAINDER)
     three.set_defaults(run=extension)
+
+    five = commands.add_parser(
+        "pictures", help="take the guide's pictures again, from real windows of Debian's Blender"
+    )
+    five.add_argument("--out", metavar="DIR", default=str(ROOT / "docs" / "images"), help="default: docs/images")
+    five.add_argument(
+        "--part",
+        action="append",
+        default=[],
+        choices=("install", "panels", "takes", "timeline", "talking"),
+        help="only this part",
+    )
+    five.add_argument("--python", **python)
+    five.set_defaults(run=pictures)
 
     four = commands.add_parser("exec", help="run a command inside the test environment: exec -- COMMAND ...")
     four.add_argument("words", nargs=argparse.REMAINDER)

@@ -1,7 +1,7 @@
 """As scene.py, with three cameras bound to the timeline and only one sub-panel open.
 
-Files beside WANSTAGE_GUI_STATE tell what to do: ``.check`` checks the shot, ``.submit`` submits all shots, ``.wide``
-looks at a problem, ``.cuts`` shows the timeline's shots. What happens is in scene.py's file, under ``shots``.
+Files beside WANSTAGE_GUI_STATE tell what to do: ``.wide`` makes a shot that has problems, ``.small`` one that is made
+in no time. What happens is in scene.py's file.
 """
 
 from __future__ import annotations
@@ -58,23 +58,18 @@ def act(name: str) -> None:
     region = next(region for region in area.regions if region.type == "WINDOW")
     own = bpy.context.scene.wanstage
     with bpy.context.temp_override(window=window, area=area, region=region):
-        if name == "check":
-            bpy.ops.wanstage.check("INVOKE_DEFAULT")
-        elif name == "connect":
-            bpy.ops.wanstage.connect("INVOKE_DEFAULT")
-        elif name == "wide":
+        if name == "wide":
             own.size, own.width, own.height = "CUSTOM", 411, 240
             bpy.data.objects["Walker"].wanstage.reference = ""
             bpy.context.scene.camera.data.lens = 95.0
-        elif name == "submit":
+        elif name == "small":
             own.size, own.width, own.height = "CUSTOM", 208, 120
-            bpy.ops.wanstage.submit_shots("INVOKE_DEFAULT")
     playback.redraw()
 
 
 def note() -> float:
     """Wishes, every tenth of a second."""
-    for name in ("check", "connect", "wide", "submit"):
+    for name in ("wide", "small"):
         wish = base.TARGET.with_suffix(f".{name}")
         if wish.exists():
             act(name)

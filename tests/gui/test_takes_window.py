@@ -1,4 +1,7 @@
-"""Takes in a real window: the list with its pictures, out of date after an edit, accept and a wipe by clicks."""
+"""Takes in a real window: the list with its pictures, out of date after an edit, star, accept and a wipe by clicks.
+
+WANSTAGE_GUI_SHOTS names a folder for the screenshots (else they go to the test's own).
+"""
 
 from __future__ import annotations
 
@@ -11,71 +14,70 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from test_window import MISSING, Window, install, modules, open_tab, wait_for
+import driver
+from driver import Place, Window, wait_for
 
 SIZE = (1280, 1500)
-pytestmark = [
-    pytest.mark.gui,
-    pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(MISSING), reason=f"not found: {', '.join(MISSING)}"),
-]
+pytestmark = driver.marks
 
 
 @pytest.fixture
 def window(tmp_path: Path) -> Iterator[Window]:
     """Blender with the add-on and four takes; no backend."""
-    environment = {**os.environ, "BLENDER_USER_SCRIPTS": str(install(tmp_path)), "PYTHONPATH": str(modules()),
-                   "WANSTAGE_DATA": str(tmp_path / "data"), "WANSTAGE_BACKEND_PYTHON": sys.executable}  # fmt: skip
+    scripts = driver.install(tmp_path)
+    environment = driver.variables(tmp_path, scripts, WANSTAGE_BACKEND_PYTHON=sys.executable)
     made = Window(tmp_path, environment, "takes_scene.py", SIZE)
     yield made
-    if made.state.is_file():
-        made.shoot(tmp_path / "last.png")
-        sys.stdout.write(made.state.read_text() + "\n" + (tmp_path / "blender.log").read_text()[-2000:])
-    made.close()
+    driver.keep(made)
 
 
 def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     shots = Path(os.environ.get("WANSTAGE_GUI_SHOTS") or tmp_path / "shots")
-    wait_for(lambda: window.seen().get("region", [0] * 4)[2] > 100, 90, "the sidebar")
-    x, y, width, height = window.seen()["region"]
-    top = window.seen()["window"][1] - (y + height)
-    open_tab(window, x + width - 10, top, height)
+    window.sidebar()
+    window.learn_icons("SOLO_OFF", "CHECKMARK")
+    window.open_tab()
     wait_for(lambda: window.seen()["thumbnails"] == 4, 30, "the pictures of the takes")
     window.rest()
     window.shoot(shots / "takes.png")
-    left, under = x, window.seen()["window"][1] - (y + height)
 
-    def click(place: tuple[int, int], found: Callable[[dict[str, Any]], Any], what: str) -> None:
-        window.click_until(left + place[0], under + place[1], lambda: found(window.seen()), what)
+    def until(found: Callable[[dict[str, Any]], Any], what: str) -> None:
+        wait_for(lambda: found(window.seen()), 20, what)
 
-    click(row(0, 40), lambda seen: seen["selected"] == 0, "the first take selected")
-    click(ACCEPT, lambda seen: seen["takes"][0]["verdict"] == "accepted", "the accepted take")
-    click(row(1, STAR), lambda seen: seen["takes"][1]["starred"], "the star")
+    window.click(*window.row("Take 1").place.middle)
+    until(lambda seen: seen["selected"] == 0, "the first take selected")
+    window.rest()
+    name = window.scroll_to("Take 1")
+    beside = Place(name.x + 90, name.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
+    window.click(*window.find_icon("CHECKMARK", beside).middle)
+    until(lambda seen: seen["takes"][0]["verdict"] == "accepted", "the accepted take")
+    star = window.row("Take 2")
+    window.repeat(lambda: star.click_icon("SOLO_OFF"), lambda: window.seen()["takes"][1]["starred"], "the star")
     assert [take["seen"] for take in window.seen()["takes"]] == [True, False, False, False]
     window.rest()
+    window.find("Accepted, seed 41")
     window.shoot(shots / "accepted.png")
     window.wish("edit")
     said = "the camera and the look have changed since"
-    wait_for(lambda: all(take["outdated"] == said for take in window.seen()["takes"]), 20, "out of date")
+    until(lambda seen: all(take["outdated"] == said for take in seen["takes"]), "out of date")
     window.rest()
+    window.find("Redo")
     window.shoot(shots / "outdated.png")
-    window.wish("material")
-    click(COMPARE, lambda seen: "compare" in seen["drawn"], "the comparison's panel")
-    window.wish("compare")
-    wait_for(lambda: window.seen()["compare"], 10, "the comparison")
-    for _ in range(12):  # materials are compiled
-        window.rest()
-    window.shoot(shots / "wipe.png")
+    compare(window, shots)
     assert window.seen()["draw_ms"] < 2.0
     assert window.seen()["check_ms"] < 10.0
     sys.stdout.write(f"drawing {window.seen()['draw_ms']:.2f} ms, check {window.seen()['check_ms']:.1f} ms\n")
 
 
-COMPARE = (60, 1093)
-STAR = 124
-ACCEPT = (179, 633)
-
-
-def row(number: int, across: int) -> tuple[int, int]:
-    """A place in a row of the list, from the top left of the sidebar at Debian's Blender 3.4.1."""
-    return across, 637 + 21 * number
+def compare(window: Window, shots: Path) -> None:
+    """The first take with the second, from the menu; the wipe is moved by hand."""
+    window.wish("material")
+    window.open_panel("Compare")
+    window.choose("Compare With", "Take 2")
+    wait_for(lambda: window.seen()["compare"], 20, "the comparison")
+    window.find("Take 1 and Take 2")
+    handle = window.scroll_to("Wipe").middle
+    window.mouse("mousemove", *handle, "mousedown", 1, "mousemove_relative", "--", -25, 0, "sleep", 0.3, "mouseup", 1)
+    for _ in range(6):  # materials are compiled
+        window.rest()
+    window.shoot(shots / "wipe.png")
+    window.press_button("End Comparison", lambda: not window.seen()["compare"], "the end of the comparison")
