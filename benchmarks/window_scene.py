@@ -38,8 +38,8 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "bpy" / "cap
 import people
 
 OUT = Path(os.environ["WANSTAGE_BENCH_OUT"])
-OBJECTS, CAMERAS, REDRAWS = 400, 10, 60
-REST_S = 15.0
+OBJECTS, CAMERAS, REDRAWS = 400, 10, 40
+REST_S = 13.0
 FRAMES, DELAY_S = 41, 0.02
 Steps = Iterator[float]
 PARTS = (
@@ -243,7 +243,6 @@ def script() -> Steps:
     while not state.now.connected:
         yield 0.1
     yield from draw_often("connected")
-    yield from rest("connected")
     yield from stream(256, 256, 0, keep=False)  # imports and first pages
     for size in ((832, 480), (1280, 720)):
         for side in (0, 480):
