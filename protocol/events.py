@@ -165,3 +165,10 @@ ClientEvent: TypeAlias = (
     | RequestDone
     | RequestFailed
 )
+
+
+def arrived(header: FrameReady | PoseReady, data: memoryview, connection: int) -> FrameArrived | PoseArrived:
+    """The event of a numbered result."""
+    if isinstance(header, PoseReady):
+        return PoseArrived(header.job_id, header.index, header, data, connection)
+    return FrameArrived(header.job_id, header.index, header, data, connection)

@@ -36,6 +36,7 @@ from .events import (
     RequestKind,
     SpecArrived,
     UploadProgress,
+    arrived,
 )
 from .specs import POSE_COLUMNS, JobSpec
 from .uploads import Uploads
@@ -364,7 +365,7 @@ class Session:
         else:
             follow.next_frame += 1
             follow.gaps = 0
-            self._events.append(_arrived(header, data, self._connection))
+            self._events.append(arrived(header, data, self._connection))
             self._end_follow(header.job_id, follow)
 
     def _on_gap(self, header: m.FrameReady | m.PoseReady, follow: _Follow) -> None:
@@ -474,12 +475,6 @@ def _between(value: float, least: float, most: float) -> float:
 
 def _same_upload(last: ClientEvent, event: UploadProgress) -> bool:
     return isinstance(last, UploadProgress) and last.job_id == event.job_id
-
-
-def _arrived(header: m.FrameReady | m.PoseReady, data: memoryview, connection: int) -> FrameArrived | PoseArrived:
-    if isinstance(header, m.PoseReady):
-        return PoseArrived(header.job_id, header.index, header, data, connection)
-    return FrameArrived(header.job_id, header.index, header, data, connection)
 
 
 def _one_part(header: m.FrameReady | m.PreviewReady | m.PoseReady, buffers: Sequence[Buffer]) -> memoryview:
