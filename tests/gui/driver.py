@@ -343,7 +343,7 @@ class Window:
 
     def open_panel(self, title: str, wanted: bool = True) -> Place:
         """Click a panel's title if it is closed (or, for False, open)."""
-        for _ in range(4):
+        for _ in range(8):  # a busy window misses clicks
             place, is_open = self.panel(title)
             if is_open is wanted:
                 return place
