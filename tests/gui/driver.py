@@ -320,9 +320,9 @@ class Window:
         likely = [place.middle[1] for place in sorted(found, key=lambda place: -place.alike)][:1]
         for y in [*likely, *range(side.y + 25, side.y + min(side.height, 420), 25)]:
             self.click(side.x + side.width - 10, y)
-            self.mouse("sleep", 0.8)
+            self.mouse("sleep", 1.5)
+            self.settle()
             if self.sees(panel, side):
-                self.rest()
                 return
         self.fail(f'there is no tab "{name}"')
 
