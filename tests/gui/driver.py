@@ -252,17 +252,17 @@ class Window:
 
     def choose(self, menu: str | Place, item: str) -> None:
         """Open a menu by what it shows now, and take an item of it."""
-        self.open_menu(menu, item)
-        self.click_on(item)
+        self.click(*self.open_menu(menu, item).middle)
         self.rest()
 
     def open_menu(self, menu: str | Place, item: str) -> Place:
         """Open a menu by what it shows now; where an item of it is."""
         place = self.scroll_to(menu) if isinstance(menu, str) else menu
+        before = [(each.x, each.y) for each in self.places(item)]  # the same words elsewhere, as in the list of takes
         for _ in range(4):
             self.click(*place.middle)
             self.mouse("sleep", 0.8)
-            found = self.places(item)
+            found = [each for each in self.places(item) if (each.x, each.y) not in before]
             if found:
                 return found[0]
             self.press("Escape")

@@ -61,7 +61,7 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     said = "the camera and the look have changed since"
     until(lambda seen: all(take["outdated"] == said for take in seen["takes"]), "out of date")
     window.rest()
-    window.find("Redo")
+    window.scroll_to("Redo")
     window.shoot(shots / "outdated.png")
     compare(window, shots)
     assert window.seen()["draw_ms"] < 2.0
