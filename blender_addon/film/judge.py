@@ -1,6 +1,6 @@
 """How far the people of a take are from the rigs that drove it, joint by joint. Needs numpy alone.
 
-Both are points in pixels of the take: the rig's as capture projects them (Wan2.2-Animate's 20 body points with a state),
+Both are points in pixels of the take: the rig's as capture projects them (Wan2.2-Animate's 20 body points, with state),
 the film's as the pose file keeps them (MediaPipe's 33 landmarks). An error is the distance of the two, divided by the
 height of the person on screen. What the rig hides, what is off screen and what nobody saw is not judged: NaN.
 """

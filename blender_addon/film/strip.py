@@ -11,9 +11,8 @@ from .judge import OFF
 NOT_JUDGED = (110, 110, 110)
 COLOURS = ((0.0, (38, 92, 66)), (0.5, (196, 178, 62)), (1.0, (214, 74, 50)), (2.0, (255, 214, 240)))
 """At so many times the error that is off: green, yellow, red, nearly white."""
-ROW, GAP = 20, 2  # pixels
+WIDE, GAP = 480, 4  # pixels; the picture is about as high as it is wide, so that its rows are those of the panel
 LINE = (24, 24, 24)
-WIDEST = 1024
 
 
 def colours(errors: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -29,11 +28,11 @@ def colours(errors: NDArray[np.float64]) -> NDArray[np.uint8]:
 def picture(groups: NDArray[np.float64]) -> NDArray[np.uint8]:
     """uint8 (h,w,3), rows from the top, of errors (T,G): frames from left to right, groups from the top."""
     frames, count = groups.shape
-    wide = max(1, min(16, WIDEST // max(frames, 1)))
-    found = np.full((count * (ROW + GAP) + GAP, frames * wide, 3), LINE, np.uint8)
+    wide = max(1, WIDE // max(frames, 1))
+    row = max(8, frames * wide // max(count, 1))
+    found = np.full((count * row, frames * wide, 3), LINE, np.uint8)
     for at in range(count):
-        top = GAP + at * (ROW + GAP)
-        found[top : top + ROW] = np.repeat(colours(groups[:, at]), wide, axis=0)[None]
+        found[at * row + GAP // 2 : (at + 1) * row - GAP // 2] = np.repeat(colours(groups[:, at]), wide, axis=0)[None]
     return found
 
 

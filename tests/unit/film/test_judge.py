@@ -118,10 +118,9 @@ def test_the_strip_is_grey_where_nothing_is_judged() -> None:
     groups[4:6, 2] = 0.1
     groups[7, 0] = np.nan
     image = strip.picture(groups)
-    assert image.shape == (6 * 22 + 2, 160, 3)
-    row = strip.GAP + 2 * (strip.ROW + strip.GAP) + 5
-    assert image[row, 4 * 16].tolist() == [214, 74, 50]
-    assert image[5, 7 * 16].tolist() == list(strip.NOT_JUDGED)
+    assert image.shape == (480, 480, 3)
+    assert image[2 * 80 + 40, 4 * 48].tolist() == [214, 74, 50]
+    assert image[5, 7 * 48].tolist() == list(strip.NOT_JUDGED)
     assert image[5, 0].tolist() == [38, 92, 66]
 
 
