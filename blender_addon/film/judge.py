@@ -86,13 +86,13 @@ def heights(body: Array, fps: float) -> Array:
 def errors(body: Array, film: Array, fps: float) -> Array:
     """(T,20) heights between the rig (T,20,5: x, y, score, depth, state) and the film's points (T,20,2).
 
-    A joint's steady part (its median over the frames), as far as ``HABIT`` reaches, is taken away.
+    A joint's steady part (its median over the frames that are not off), as far as ``HABIT`` reaches, is taken away.
     """
     body = np.asarray(body, np.float64)
     apart = (film - body[..., :2]) / heights(body, fps)[:, None, None]
     apart[body[..., 4] != VISIBLE] = np.nan
     for joint in range(apart.shape[1]):
-        judged = apart[:, joint][~np.isnan(apart[:, joint]).any(axis=1)]
+        judged = apart[:, joint][np.hypot(*apart[:, joint].T) < OFF]  # NaN is not
         if len(judged):
             steady = np.median(judged, axis=0)
             apart[:, joint] -= steady * min(1.0, HABIT / max(float(np.hypot(*steady)), 1e-9))

@@ -9,7 +9,7 @@ from ..setup import png
 from .judge import OFF
 
 NOT_JUDGED = (110, 110, 110)
-COLOURS = ((0.0, (38, 92, 66)), (0.5, (196, 178, 62)), (1.0, (214, 74, 50)), (2.0, (255, 214, 240)))
+COLOURS = ((0.0, (38, 92, 66)), (0.5, (196, 178, 62)), (1.0, (214, 74, 50)), (2.0, (255, 240, 205)))
 """At so many times the error that is off: green, yellow, red, nearly white."""
 WIDE, GAP = 480, 4  # pixels; the picture is about as high as it is wide, so that its rows are those of the panel
 LINE = (24, 24, 24)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+from mathutils import Quaternion  # noqa: E402
 
 from tests.bpy.addon.conftest import ROOT, Backend, backend_python  # noqa: E402
 
@@ -177,8 +182,6 @@ def test_a_backend_without_models_says_what_to_run(
 # ---- did it follow ----------------------------------------------------------------------------------
 
 PERSON = ROOT / "examples" / "assets" / "reference_man.png"
-FRAMES = 14
-ARM = ("LeftArm", "LeftForeArm")
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +204,7 @@ def jump(tmp_path_factory: pytest.TempPathFactory, poser: Backend) -> Path:
             scene.camera = camera
             own = scene.wanstage
             own.size, own.width, own.height, own.engine, own.task, own.fps = "CUSTOM", 480, 480, "draft", "animate", 16
+            own.plate_samples = 1
             bpy.data.objects["Hero"].wanstage.reference = str(PERSON)
             bpy.ops.wm.save_as_mainfile(filepath=str(folder / "jump.blend"), check_existing=False)
             bpy.ops.wanstage.connect(connection_file=str(poser.file))
@@ -215,5 +219,95 @@ def jump(tmp_path_factory: pytest.TempPathFactory, poser: Backend) -> Path:
     return folder / "jump.blend"
 
 
-def test_look(jump: Path) -> None:
-    print(jump)
+@pytest.fixture
+def filmed(addon: Any, jump: Path, poser: Backend, tmp_path: Path) -> Any:
+    """A copy of the scene with its take, connected."""
+    shutil.copytree(jump.parent, tmp_path / "copy", ignore=shutil.ignore_patterns("data"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "copy" / jump.name), load_ui=False)
+    assert bpy.ops.wanstage.connect(connection_file=str(poser.file)) == {"FINISHED"}
+    return bpy.context.scene
+
+
+def told(scene: Any) -> dict[str, Any]:
+    """What the take's metadata says of the only person."""
+    from blender_addon import takes
+
+    (person,) = takes.meta(scene.wanstage.takes[0])["follow"]["people"]
+    return person
+
+
+def raise_arm(first: float, last: float) -> None:
+    """Animate the left arm away from what the take was made from, between two scene frames."""
+    rig = bpy.data.objects["Hero"]
+    bone = rig.pose.bones["LeftArm"]
+    scene = bpy.context.scene
+    bone.rotation_mode = "QUATERNION"
+    for frame in (first - 1, last + 1):
+        scene.frame_set(int(frame))
+        bone.keyframe_insert("rotation_quaternion", frame=frame)
+    for frame in range(int(first), int(last) + 1):
+        scene.frame_set(frame)
+        bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((0, 0, 1), 1.6)
+        bone.keyframe_insert("rotation_quaternion", frame=frame)
+
+
+@needs_models
+def test_a_take_follows_and_an_arm_that_was_edited_is_found(filmed: Any) -> None:
+    from blender_addon import takes
+    from blender_addon.film import check
+
+    scene, take = filmed, filmed.wanstage.takes[0]
+    scene.timeline_markers.new("off: left arm", frame=3)  # the user's own
+    assert bpy.ops.wanstage.check_take(take="1") == {"FINISHED"}
+    assert search(scene).problem == ""
+    good = told(scene)
+    assert good["found"]
+    assert good["off"] == []
+    assert good["within"] < 0.04
+    assert check.sentences(take) == [f"Follows within {100 * good['within']:.0f} % of the height"]
+    assert len(scene.timeline_markers) == 1
+    before = (takes.folder(take) / "follow.png").read_bytes()
+    raise_arm(9, 20)
+    assert bpy.ops.wanstage.check_take() == {"FINISHED"}, "the pose is there: no job"
+    (off,) = told(scene)["off"]
+    assert off["part"] == "left arm"
+    assert (off["first"], off["last"]) == (6, 11)  # scene frames 8.5 to 16; from there on the trunk hides it
+    assert off["worst"] > 0.2
+    assert "left arm off in frames 6 to 11" in check.sentences(take)[0]
+    assert sorted(mark.frame for mark in scene.timeline_markers) == [3, 8]
+    assert (takes.folder(take) / "follow.png").read_bytes() != before
+    assert json.loads((takes.folder(take) / "take.json").read_text())["follow"]["people"][0]["off"] == [off]
+    bpy.ops.wanstage.check_take()
+    assert len(scene.timeline_markers) == 2, "the markers of before are replaced"
+    bpy.ops.wanstage.clear_follow_markers()
+    assert [mark.frame for mark in scene.timeline_markers] == [3]
+
+
+@needs_models
+def test_the_motion_of_a_take_lands_in_the_world_and_its_frames_are_sent_where_they_are_gone(filmed: Any) -> None:
+    from blender_addon import pump, state
+    from blender_addon.retarget import posefile
+
+    scene, take = filmed, filmed.wanstage.takes[0]
+    state.now.client.remove(take.job_id)  # the backend's copy
+    take.frame_start = 5
+    assert bpy.ops.wanstage.find_motion(source="TAKE", take=take.name) == {"FINISHED"}
+    own = search(scene)
+    assert (own.state, own.problem) == ("finished", "")
+    shown = scene.wanstage_retarget
+    assert (shown.first, Path(shown.pose_file).name) == (5, "pose.npz")
+    found = posefile.read_pose(Path(bpy.path.abspath(shown.pose_file)))
+    assert (found.space, found.fps, found.frames) == ("world", 16.0, take.frames)
+    rig = bpy.data.objects["Hero"]
+    scene.frame_set(5)
+    hips = rig.matrix_world @ rig.pose.bones["Hips"].head
+    assert np.linalg.norm(found.person.root[0, [0, 2]] - np.array(hips)[[0, 2]]) < 0.25  # metres, across the view
+    assert pump.pump(lambda: True, 1.0)
+
+
+@needs_models
+def test_no_rig_to_compare_with_is_a_sentence(filmed: Any, refused: Callable[..., str]) -> None:
+    assert "no such take" in refused(bpy.ops.wanstage.check_take, take="Take 9")
+    bpy.data.objects["Hero"].wanstage.use = False
+    assert "no armature in the shot" in refused(bpy.ops.wanstage.check_take)
+    assert not bpy.context.scene.wanstage_retarget.motion.job_id
