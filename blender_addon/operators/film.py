@@ -84,7 +84,10 @@ class WANSTAGE_OT_copy_motion_pull(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        return bool(job.pull_command(job.row(context.scene).problem))
+        found = bool(job.pull_command(job.row(context.scene).problem))
+        if not found:
+            cls.poll_message_set(tr("No weights are missing"))
+        return found
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         command = job.pull_command(job.row(context.scene).problem)
