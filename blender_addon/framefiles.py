@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 PATTERN = "frame_{:04d}.png"
 SOUND = "sound.wav"
 JOB = "job.json"  # what the backend was asked
+POSE, RIG, STRIP = "pose.npz", "rig.npz", "follow.png"  # found in the frames, the rig that drove them, both compared
 PROBE_BYTES = 65536
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 """Names that Windows keeps for devices."""
@@ -132,7 +133,7 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def files(folder: Path) -> list[Path]:
     """A take's own files; what else lies in its folder is somebody else's."""
     found = [file for file in folder.glob("frame_*.png") if re.fullmatch(r"frame_\d{4,}\.png", file.name)]
-    return found + [folder / name for name in ("take.json", JOB, SOUND) if (folder / name).is_file()]
+    return found + [folder / name for name in ("take.json", JOB, SOUND, POSE, RIG, STRIP) if (folder / name).is_file()]
 
 
 def write_job(folder: Path, data: bytes) -> None:

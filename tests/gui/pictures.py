@@ -327,7 +327,52 @@ def takes(album: Album) -> None:
     choose(album)
 
 
-PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking}
+def follow(album: Album) -> None:
+    """A draft of the man compared with its rig, whose left arm was moved since; the panel that finds motion."""
+    window = album.window
+    shutil.copy(ROOT / "examples" / "assets" / "reference_man.png", window.folder / "reference.png")
+    joints = ROOT / "examples" / "assets" / "reference_man.png.joints.json"
+    shutil.copy(joints, window.folder / "reference.png.joints.json")
+    window.run(
+        'bpy.data.objects["Hero"].wanstage.reference = "//reference.png"\n'
+        'bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
+        'own.engine = own.model = "draft"\nown.size = "832x480"'
+    )
+    window.close_panel("Look")
+    count = len(window.seen()["takes"])
+    generate(window)
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
+    window.close_panel("Generate")
+    window.open_panel("Takes")
+    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
+    window.run(MOVED_ARM)
+    window.open_panel("Did It Follow?")
+    window.press_button("Compare with the Rig", lambda: window.sees("Cancel") or window.sees("Follows"), "the check")
+    window.find("Remove Markers", seconds=120)
+    window.run("bpy.context.scene.frame_set(20)")
+    window.rest()
+    album.whole("follow", album.mark(9, "Compare with the Rig"))
+    window.close_panel("Takes")
+    window.open_panel("Retarget")
+    window.open_panel("Motion from Film")
+    window.run('bpy.context.scene.wanstage_retarget.film = "//walk.mp4"')
+    window.rest()
+    album.side("motion_panel", album.row(4, "Film"), album.mark(6, "Find Motion"), top="Retarget", last="Find Motion")
+
+
+MOVED_ARM = """
+from mathutils import Quaternion
+scene, bone = bpy.context.scene, bpy.data.objects["Hero"].pose.bones["LeftArm"]
+for frame in (11, 27):
+    scene.frame_set(frame)
+    bone.keyframe_insert("rotation_quaternion", frame=frame)
+for frame in range(12, 27):
+    scene.frame_set(frame)
+    bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((0, 0, 1), 1.2)
+    bone.keyframe_insert("rotation_quaternion", frame=frame)
+scene.frame_set(1)
+"""
+PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking, "follow": follow}
 
 
 def main() -> None:
