@@ -238,7 +238,7 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
                   warnings=list(getattr(run.update, "warnings", ())), problem=sentence)  # fmt: skip
     takes.write_meta(take, values)
     if run.received:
-        framefiles.write_meta(run.folder, values)
+        takes.tell(scene, take)
         takes.relink(scene, take)
     state.now.undo_step = f"Wanstage {take.name}"
     playback.redraw()
