@@ -46,8 +46,8 @@ _AROUND_S = 0.5  # what is usual is told from so many seconds before and after
 
 
 def weighted(values: F64, weights: F64, fps: float, cutoff: float) -> F64:
-    """Values (T,N,C) as ``zero_phase`` of order 2 smooths them, where all ``weights`` (T,N) are 1; those that weigh less
-    count less, and the curve goes on through them from what is before and after.
+    """Values (T,N,C) as ``zero_phase`` of order 2 smooths them, where all ``weights`` (T,N) are 1. Those that weigh
+    less count less, and the curve goes on through them from what is before and after.
 
     The least squares of weight * (values - curve)^2 and the curve's second difference (Whittaker 1923; Eilers,
     "A perfect smoother", 2003), whose response is 1 / (1 + penalty * (2 sin(pi f / fps))^4).
