@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, estimates, findings, framefiles, playback, state, takes, wire
+from . import estimates, findings, framefiles, playback, state, takes, wire
 from .problems import UserProblem
 from .words import tr
 
@@ -244,9 +244,9 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
                   warnings=list(getattr(run.update, "warnings", ())), problem=sentence)  # fmt: skip
     takes.write_meta(take, values)
     if run.received:
-        framefiles.write_meta(run.folder, values)
+        takes.tell(scene, take)
         takes.relink(scene, take)
-    compat.undo_push(f"Wanstage {take.name}")
+    state.now.undo_step = f"Wanstage {take.name}"
     playback.redraw()
 
 

@@ -22,6 +22,7 @@ from . import (
     follow,
     framing,
     generation,
+    objects,
     paths,
     placing,
     playback,
@@ -48,6 +49,24 @@ _UNSEEN = (
 
 
 @persistent
+def wanstage_undo_pre(*_args: Any) -> None:
+    """Other objects come into the places of those that are remembered."""
+    objects.forget()
+
+
+@persistent
+def wanstage_redo_pre(*_args: Any) -> None:
+    """As undo."""
+    objects.forget()
+
+
+@persistent
+def wanstage_load_pre(*_args: Any) -> None:
+    """As undo."""
+    objects.forget()
+
+
+@persistent
 def wanstage_load_post(*_args: Any) -> None:
     """Another file: its unfinished takes are followed if a backend is connected."""
     now = state.now
@@ -62,6 +81,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.capture = None
     now.revision += 1
     now.removed.clear()
+    now.undo_step = ""
     watch.stop()
     watch.edited()
     placing.load_post()
@@ -196,6 +216,9 @@ def _is_shallow(update: bpy.types.DepsgraphUpdate) -> bool:
 
 
 _HANDLERS = {
+    "load_pre": wanstage_load_pre,
+    "undo_pre": wanstage_undo_pre,
+    "redo_pre": wanstage_redo_pre,
     "load_post": wanstage_load_post,
     "save_pre": wanstage_save_pre,
     "save_post": wanstage_save_post,
@@ -232,4 +255,5 @@ def unregister() -> None:
     watch.stop()
     room.restore()
     export.stop()
+    objects.forget()
     state.reset()

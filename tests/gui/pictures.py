@@ -109,7 +109,7 @@ def install(folder: Path, out: Path) -> None:
         window.run('bpy.ops.preferences.addon_enable(module="wanstage")')
         wait_for(lambda: window.seen()["installed"], 20, "the add-on")
         window.open_tab()
-        album.side("setup", album.mark(2, "Set Up", -1), album.mark(2, "Remote Backend"), last="Remote Backend")
+        album.side("setup", album.mark(2, "Set Up", -1), album.mark(2, "Other Machines"), last="Other Machines")
         window.run(
             "bpy.context.preferences.active_section = 'ADDONS'\n"
             "bpy.context.window_manager.addon_search = 'Wanstage'\n"
