@@ -102,7 +102,8 @@ class Recolor:
                     fine = cv2.blendLinear(fine, *far(box))
                 fine *= clay[box].astype(np.float32) + np.float32(FLOOR)
                 fine -= np.float32(FLOOR)
-                cv2.copyTo(cv2.convertScaleAbs(cv2.max(fine, 0)), here[box], out[box])
+                np.maximum(fine, 0, out=fine)  # cv2.max takes a single pixel for a scalar
+                cv2.copyTo(cv2.convertScaleAbs(fine), here[box], out[box])
         return out
 
 
