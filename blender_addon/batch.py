@@ -58,6 +58,7 @@ def submit(scene: bpy.types.Scene, cut: timeline.Cut, *, force: bool = False) ->
             before = sum(take.shot == cut.name for take in scene.wanstage.takes)
             take = found[1]
             take.shot, take.frame_end, take.name = cut.name, cut.last, f"{cut.name} {before + 1}"
+            takes.tell(scene, take)
     return job_id
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import bpy
 
-from . import catalog, shots, state
+from . import catalog, objects, shots, state
 from .words import tr
 
 THROTTLE_S = 0.5
@@ -50,14 +50,14 @@ def forget() -> None:
 
 def armatures(scene: bpy.types.Scene) -> list[bpy.types.Object]:
     """Every armature of the scene, by name; cheap, for drawing."""
-    found = (bpy.data.objects.get(key) for key in names(scene).values())
+    found = (objects.named(key) for key in names(scene).values())
     return [item for item in found if item is not None and item.type == "ARMATURE"]
 
 
 def find(scene: bpy.types.Scene, full_name: str) -> bpy.types.Object | None:
     """One of them by its full name; None."""
     key = names(scene).get(full_name)
-    item = bpy.data.objects.get(key) if key is not None else None
+    item = objects.named(key) if key is not None else None
     return item if item is not None and item.type == "ARMATURE" else None
 
 

@@ -6,11 +6,12 @@ scene of their own that shows colours as they were made ("Standard", no exposure
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 KEYWORD = b"wanstage"
 SCENE = "Wanstage Export"
 MARK, DONE = "wanstage_export", "done"
+STRIP_PIECE = 50  # frames that are put into a strip in a turn
 
 
 WAIT = object()
@@ -102,27 +104,30 @@ def told(take: Any) -> str:
 
 
 def _png(made: Source, target: Path) -> Steps:
-    written: list[Path] = []
-    try:
+    with _all_or_none() as written:
         for frame in made.frames:
             path = target / frame.name
             if path.resolve() == frame.resolve():
                 problem = tr("{target} holds the take's own frames: choose another folder", target=target)
                 raise UserProblem(problem)
-            path.write_bytes(with_text(frame.read_bytes(), made.told))
             written.append(path)
+            path.write_bytes(with_text(frame.read_bytes(), made.told))
             yield len(written)
-    except GeneratorExit:
-        _take_away(written)
-        raise
-    copy_meta(made, target)
+        copy_meta(made, target)
     return written
 
 
-def _take_away(written: list[Path]) -> None:
-    """What was written before it was stopped."""
-    for path in written:
-        path.unlink(missing_ok=True)
+@contextlib.contextmanager
+def _all_or_none() -> Iterator[list[Path]]:
+    """A list of what is written; taken away again when it is stopped, or when the disk refuses the rest."""
+    written: list[Path] = []
+    try:
+        yield written
+    except BaseException:  # GeneratorExit is how it is stopped
+        for path in written:
+            with contextlib.suppress(OSError):  # the disk refused already, which is what is told
+                path.unlink(missing_ok=True)
+        raise
 
 
 def with_text(data: bytes, text: str) -> bytes:
@@ -198,27 +203,23 @@ def is_rendering() -> bool:
 
 def _exr(made: Source, target: Path) -> Steps:
     """Half float, scene linear, as Blender reads the frames' sRGB."""
-    written: list[Path] = []
     scene = _scene(made)
     try:
-        settings = scene.render.image_settings
-        compat.image_media(settings)
-        settings.file_format, settings.color_mode, settings.color_depth = "OPEN_EXR", "RGB", "16"
-        for frame in made.frames:
-            image = bpy.data.images.load(str(frame))
-            try:
-                path = target / f"{frame.stem}.exr"
-                image.save_render(str(path), scene=scene)
-                written.append(path)
-            finally:
-                bpy.data.images.remove(image)
-            yield len(written)
-    except GeneratorExit:
-        _take_away(written)
-        raise
+        with _all_or_none() as written:
+            settings = scene.render.image_settings
+            compat.image_media(settings)
+            settings.file_format, settings.color_mode, settings.color_depth = "OPEN_EXR", "RGB", "16"
+            for frame in made.frames:
+                image = bpy.data.images.load(str(frame))
+                written.append(target / f"{frame.stem}.exr")
+                try:
+                    image.save_render(str(written[-1]), scene=scene)
+                finally:
+                    bpy.data.images.remove(image)
+                yield len(written)
+            copy_meta(made, target)
     finally:
         bpy.data.scenes.remove(scene)
-    copy_meta(made, target)
     return written
 
 
@@ -227,9 +228,12 @@ def _mp4(made: Source, target: Path, *, job: bool) -> Steps:
     path = target.with_suffix(".mp4")
     if job and is_rendering():
         raise UserProblem(tr("Blender renders already: wait until it has ended"))
-    scene = _film(made, path)
-    scene[MARK] = str(path)  # taken away with the scene, unless it gets whole
+    scene = _scene(made)
+    scene[MARK] = DONE  # nothing is written yet: a film of that name that is there stays
     try:
+        yield WAIT
+        yield from _film(made, scene, path)
+        scene[MARK] = str(path)  # taken away with the scene, unless it gets whole
         if job:
             _render_job(scene)
             while is_rendering():
@@ -247,19 +251,22 @@ def _mp4(made: Source, target: Path, *, job: bool) -> Steps:
     return [path]
 
 
-def _film(made: Source, path: Path) -> Any:
-    """The scene with the take in its sequencer, set to be rendered as a film."""
-    scene = _scene(made)
+def _film(made: Source, scene: Any, path: Path) -> Generator[Any, None, None]:
+    """Put the take into the scene's sequencer, to be rendered as a film; in pieces that each take well under a turn."""
     scene.frame_start, scene.frame_end = 1, len(made.frames)
     strips = compat.strip_collection(scene)
     strip = strips.new_image("Take", str(made.frames[0]), 1, 1)
-    for frame in made.frames[1:]:
+    yield WAIT
+    for number, frame in enumerate(made.frames[1:], start=1):
         strip.elements.append(frame.name)
+        if number % STRIP_PIECE == 0:
+            yield WAIT
     if made.sound is not None:
         strips.new_sound("Sound", str(made.sound), 2, 1)
+        yield WAIT
     _movie(scene, has_sound=made.sound is not None)
     scene.render.filepath = str(path)
-    return scene
+    yield WAIT
 
 
 def _render_job(scene: Any) -> None:

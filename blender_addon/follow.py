@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import bpy
 
-from . import compat, estimates, findings, framefiles, playback, state, takes, wire
+from . import estimates, findings, framefiles, playback, state, takes, wire
 from .problems import UserProblem
 from .words import tr
 
 logger = logging.getLogger(__name__)
+
+OTHERS: list[Callable[[Any], bool]] = []
+"""Who else follows jobs: each is asked whether an event was about one of its own."""
 
 
 class Shown:
@@ -40,6 +44,8 @@ class Shown:
 
 def handle(event: Any, shown: Shown) -> None:
     """One event of ``protocol.client``."""
+    if any(other(event) for other in OTHERS):
+        return
     name = type(event).__name__
     handler = _HANDLERS.get(name)
     if handler is None:
@@ -238,9 +244,9 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
                   warnings=list(getattr(run.update, "warnings", ())), problem=sentence)  # fmt: skip
     takes.write_meta(take, values)
     if run.received:
-        framefiles.write_meta(run.folder, values)
+        takes.tell(scene, take)
         takes.relink(scene, take)
-    compat.undo_push(f"Wanstage {take.name}")
+    state.now.undo_step = f"Wanstage {take.name}"
     playback.redraw()
 
 

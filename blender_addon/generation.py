@@ -373,6 +373,7 @@ def submit(
     takes.framefiles.write_job(takes.folder(take), msgspec.json.encode(spec))
     if spec.sound is not None:
         _keep_sound(scene, take, spec.sound)
+    takes.tell(scene, take)
     run = state.Run(job_id, takes.folder(take), captured=captured, submitted=time.monotonic())
     state.now.runs[job_id] = run
     send(scene, client, job_id, spec)

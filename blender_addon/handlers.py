@@ -22,6 +22,7 @@ from . import (
     follow,
     framing,
     generation,
+    objects,
     paths,
     placing,
     playback,
@@ -31,6 +32,7 @@ from . import (
     takes,
     watch,
 )
+from .film import job
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -47,11 +49,30 @@ _UNSEEN = (
 
 
 @persistent
+def wanstage_undo_pre(*_args: Any) -> None:
+    """Other objects come into the places of those that are remembered."""
+    objects.forget()
+
+
+@persistent
+def wanstage_redo_pre(*_args: Any) -> None:
+    """As undo."""
+    objects.forget()
+
+
+@persistent
+def wanstage_load_pre(*_args: Any) -> None:
+    """As undo."""
+    objects.forget()
+
+
+@persistent
 def wanstage_load_post(*_args: Any) -> None:
     """Another file: its unfinished takes are followed if a backend is connected."""
     now = state.now
     now.packs.clear()
     findings.forget()
+    job.forget()
     bonemap_store.forget()
     cast.forget()
     framing.forget()
@@ -60,6 +81,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.capture = None
     now.revision += 1
     now.removed.clear()
+    now.undo_step = ""
     watch.stop()
     watch.edited()
     placing.load_post()
@@ -71,7 +93,7 @@ def wanstage_load_post(*_args: Any) -> None:
 
 def attach_unfinished() -> int:
     """Follow every take whose job may still run; returns how many."""
-    count = 0
+    count = job.attach_unfinished()
     for take in takes.unfinished():
         if take.job_id in state.now.runs:
             continue
@@ -98,6 +120,7 @@ def wanstage_save_pre(*args: Any) -> None:
         return
     try:
         takes.move_beside_file(target)
+        job.move_beside_file(target)
     except UserProblem as problem:
         logger.warning("%s", problem)
 
@@ -155,6 +178,7 @@ def wanstage_undo_post(*_args: Any) -> None:
     state.now.revision += 1
     for run in state.now.runs.values():
         follow.restore_row(run)
+    job.after_undo()
     choices.after_undo()
     watch.edited()
 
@@ -192,6 +216,9 @@ def _is_shallow(update: bpy.types.DepsgraphUpdate) -> bool:
 
 
 _HANDLERS = {
+    "load_pre": wanstage_load_pre,
+    "undo_pre": wanstage_undo_pre,
+    "redo_pre": wanstage_redo_pre,
     "load_post": wanstage_load_post,
     "save_pre": wanstage_save_pre,
     "save_post": wanstage_save_post,
@@ -228,4 +255,5 @@ def unregister() -> None:
     watch.stop()
     room.restore()
     export.stop()
+    objects.forget()
     state.reset()

@@ -21,7 +21,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import colors, compat, paths
+from . import colors, compat, objects, paths
 
 MARK = "wanstage_plane"  # captures skip objects that have it
 DEPTH = "wanstage_depth"
@@ -41,10 +41,7 @@ def plane_name(job_id: str) -> str:
 
 def find_plane(job_id: str) -> bpy.types.Object | None:
     """A take's plane by its mark, whatever it is called now."""
-    named = bpy.data.objects.get(plane_name(job_id))
-    if named is not None and named.get(MARK) == job_id:
-        return named
-    return next((item for item in bpy.data.objects if item.get(MARK) == job_id), None)
+    return objects.marked(MARK, job_id, plane_name(job_id))
 
 
 def camera_of(take: Any) -> bpy.types.Object | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
+from . import VERSION, compat, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
 from .problems import UserProblem
 from .words import tr
 
@@ -31,6 +31,10 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     now.resting = False
     if now.paused:
         return PAUSED_S
+    if now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
+        title, now.undo_step = now.undo_step, ""
+        compat.undo_push(title)
+        return FLOWING_S
     began = time.perf_counter()
     if setup_run.poll():
         playback.redraw()
@@ -57,7 +61,7 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
 
 def _elsewhere() -> bool:
     """Whether something goes on beside the connection."""
-    return setup_run.card.running is not None or remote.now.attempt is not None
+    return bool(state.now.undo_step) or setup_run.card.running is not None or remote.now.attempt is not None
 
 
 def _pair() -> None:
@@ -161,9 +165,11 @@ def pump(until: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def run_until(job_ids: Iterable[str], timeout_s: float) -> bool:
-    """Turn until these jobs have ended and their takes are placed; True when they have."""
-    wanted = list(job_ids)
-    return pump(lambda: all(job not in state.now.runs or state.now.runs[job].settled for job in wanted), timeout_s)
+    """Turn until these jobs have ended, with their takes placed and their undo step made; True when they have."""
+    wanted, now = list(job_ids), state.now
+    return pump(
+        lambda: not now.undo_step and all(job not in now.runs or now.runs[job].settled for job in wanted), timeout_s
+    )
 
 
 def end(process_launch: launch.Launch | None) -> None:

@@ -346,6 +346,7 @@ def _new_take(scene: bpy.types.Scene, job_id: str, wish: Wish, spec: Any, source
     take = takes.add(scene, job_id, kept, told)
     take.name, take.choice.model, take.frames_done = name, spec.model, wish.first - 1
     take.pixel_aspect = kept["pixel_aspect"]
+    takes.tell(scene, take)
     return take
 
 

@@ -77,6 +77,7 @@ class State:
     redraws: int = 0  # still to be made, see ``pump``
     resting: bool = False  # nothing is awaited: the pump's next turn may be seconds away
     waiting: Any = None  # follow.Shown, a picture left for the next tick
+    undo_step: str = ""  # its title: Blender takes its time for one, so that it gets the next tick to itself
     paused: set[str] = field(default_factory=set)
     capture: CaptureState | None = None
     export: CaptureState | None = None  # its stage is the take's name
@@ -116,4 +117,5 @@ def reset() -> None:
     now.paused.clear()
     now.packs.clear()
     now.capture = None
+    now.undo_step = ""
     now.revision += 1

@@ -14,6 +14,10 @@ from .problems import UserProblem
 from .words import tr
 
 SCHEMA = 1
+FOLDER = "//wanstage/{scene}/{take}"
+ROW = {"name": str, "task": str, "engine": str, "seed": int, "width": int, "height": int, "frames": int, "fps": float,
+       "frame_start": float, "camera": str, "shot": str, "frame_end": int, "pixel_aspect": float}  # fmt: skip
+"""Of a take's row, what its folder tells too."""
 ENDED = frozenset({"finished", "failed", "cancelled", "lost"})
 
 
@@ -64,7 +68,7 @@ def new_folder(scene: bpy.types.Scene, job_id: str, task: str) -> str:
     """
     if not bpy.data.filepath:
         return str(preferences.settings().cache / job_id)
-    pattern = scene.wanstage.frames_folder or "//wanstage/{scene}/{take}"
+    pattern = scene.wanstage.frames_folder or FOLDER
     try:
         wanted = pattern.format(scene=framefiles.safe_name(scene.name), task=task, take=job_id[:8])
     except (KeyError, IndexError, ValueError) as error:
@@ -106,8 +110,15 @@ def part_of(take: Any) -> tuple[int, int]:
 
 
 def write_meta(take: Any, values: dict[str, Any]) -> None:
-    """Into the .blend; ``framefiles.write_meta`` writes the same beside the frames when the take is finished."""
+    """Into the .blend; ``tell`` writes the same beside the frames."""
     take.meta = json.dumps(values, ensure_ascii=False)
+
+
+def tell(scene: bpy.types.Scene, take: Any) -> None:
+    """What the row says beside its frames too, so that a file that was not saved since finds them, see lost.py."""
+    values = {**meta(take), "row": {"scene": scene.name, **{name: getattr(take, name) for name in ROW}}}
+    write_meta(take, values)
+    framefiles.write_meta(folder(take), values)
 
 
 def scene_fps(scene: bpy.types.Scene) -> float:
@@ -207,6 +218,9 @@ def move_beside_file(target_blend: Path) -> int:
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         if Path(scene.wanstage.first_image).parent == source:
             scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
+        shown = scene.wanstage_retarget
+        if shown.pose_file and Path(shown.pose_file).parent == source:
+            shown.pose_file = f"{relative}/{Path(shown.pose_file).name}"
         moved += 1
     return moved
 

@@ -104,6 +104,7 @@ class WANSTAGE_MT_take(bpy.types.Menu):
         layout.operator("wanstage.retry", icon="FILE_REFRESH").job_id = take.job_id if take else ""
         layout.separator()
         layout.operator("wanstage.relink_takes", icon="LINKED")
+        layout.operator("wanstage.find_lost_takes", icon="VIEWZOOM")
         layout.operator("wanstage.attach", icon="URL")
         layout.separator()
         layout.operator("wanstage.clear_takes", icon="TRASH")

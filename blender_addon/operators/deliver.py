@@ -65,6 +65,7 @@ class WANSTAGE_OT_export_take(Stepwise, bpy.types.Operator):
     job_id: StringProperty(name="Job", options={"SKIP_SAVE"})
     filter_glob: StringProperty(default="*.mp4;*.png;*.exr", options={"HIDDEN"})
     stopped = noted("Stopped: what was written is taken away again")
+    budget_s = 0.005  # Blender is used meanwhile
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:

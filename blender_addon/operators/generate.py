@@ -27,6 +27,7 @@ class Stepwise:
     """Runs ``self._steps(context)``, a generator, at once or from a modal timer."""
 
     stopped = noted("Stopped: nothing was captured or sent")
+    budget_s = STEP_BUDGET_S
     _running: Any = None
     _timer: Any = None
 
@@ -65,7 +66,7 @@ class Stepwise:
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
-        deadline = time.perf_counter() + STEP_BUDGET_S
+        deadline = time.perf_counter() + self.budget_s
         try:
             while time.perf_counter() < deadline and next(self._running) is not export.WAIT:
                 pass

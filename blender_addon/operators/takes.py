@@ -1,4 +1,5 @@
-"""wanstage.show_take, wanstage.retry, wanstage.remove_take, wanstage.add_sound and wanstage.relink_takes."""
+"""wanstage.show_take, wanstage.retry, wanstage.remove_take, wanstage.add_sound, wanstage.relink_takes and
+wanstage.find_lost_takes."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from typing import Any
 import bpy
 from bpy.props import StringProperty
 
-from .. import generation, playback, pump, redo, state, takes
+from .. import generation, handlers, lost, playback, pump, redo, state, takes
 from ..problems import UserProblem
 from ..words import tr
 
@@ -157,6 +158,24 @@ class WANSTAGE_OT_relink_takes(bpy.types.Operator):
         return {"FINISHED"}
 
 
+class WANSTAGE_OT_find_lost_takes(bpy.types.Operator):
+    """List takes again whose frames are on the disk, such as after a crash before the file was saved"""
+
+    bl_idname = "wanstage.find_lost_takes"
+    bl_label = "Find Lost Takes"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def execute(self, _context: bpy.types.Context) -> set[str]:
+        found = [lost.add_back(each) for each in lost.find()]
+        if not found:
+            self.report({"INFO"}, tr("Every take on the disk is in a list"))
+            return {"CANCELLED"}
+        if state.now.client is not None:
+            handlers.attach_unfinished()
+        self.report({"INFO"}, tr("Found and listed again: {takes}", takes=", ".join(take.name for take in found)))
+        return {"FINISHED"}
+
+
 register, unregister = bpy.utils.register_classes_factory(
     (
         WANSTAGE_OT_show_take,
@@ -164,5 +183,6 @@ register, unregister = bpy.utils.register_classes_factory(
         WANSTAGE_OT_remove_take,
         WANSTAGE_OT_add_sound,
         WANSTAGE_OT_relink_takes,
+        WANSTAGE_OT_find_lost_takes,
     )
 )

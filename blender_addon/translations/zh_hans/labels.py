@@ -88,6 +88,7 @@ WORDS = {
     "File": "文件",
     "File Path": "文件路径",
     "Find": "查找",
+    "Find Lost Takes": "查找丢失的镜次",
     "Finding": "发现的问题",
     "Fingers": "手指",
     "First": "首帧",

@@ -105,6 +105,7 @@ WORDS = {
     "Left side of the person in the picture": "图像中人物的左侧",
     "Lift the motion by this much": "将动作抬高这么多",
     "Light the new person as the shot is lit, by the relighting LoRA": "按镜头的光照照亮新的人物，使用打光 LoRA",
+    "List takes again whose frames are on the disk, such as after a crash before the file was saved": "重新列出帧仍在磁盘上的镜次，例如文件尚未保存时程序崩溃之后",
     "List the shots that the timeline's camera markers make; what each has of its own is kept": "列出时间线上的摄像机标记所构成的镜头；每个镜头自己的设置会保留",
     "Long clips are made in pieces": "长片段分段生成",
     "Look for what is missing or changed in the backend's environment and install that again": "查找后端环境中缺失或被改动的内容并重新安装",

@@ -268,3 +268,87 @@ def test_the_takes_own_folder_is_never_written_over(shot: Any, refused: Refused)
     take = made.finished(shot, "a")
     sentence = refused(bpy.ops.wanstage.export_take, job_id=take.job_id, kind="PNG", filepath=str(takes.folder(take)))
     assert "holds the take's own frames: choose another folder" in sentence
+
+
+# ---- stopped ----------------------------------------------------------------------------------------
+
+
+def kept_running(take: Any, kind: str, target: Path) -> Any:
+    """The operator as the file browser runs it, without a window: what it has begun is not taken further."""
+    from types import SimpleNamespace
+
+    from blender_addon.operators import deliver
+
+    operator = deliver.WANSTAGE_OT_export_take
+    told: list[str] = []
+    asked = SimpleNamespace(job_id=take.job_id, kind=kind, filepath=str(target), stopped=operator.stopped,
+                            budget_s=operator.budget_s, _in_window=lambda _context: False,
+                            report=lambda _kind, text: told.append(text), told=told)  # fmt: skip
+    steps = operator._steps(asked, bpy.context)
+    window = SimpleNamespace(
+        window=None,
+        window_manager=SimpleNamespace(event_timer_remove=lambda _timer: None),
+        workspace=SimpleNamespace(status_text_set=lambda _text: None),
+    )
+    asked._running, asked._timer, asked._end = steps, None, lambda context: operator._end(asked, context)
+    asked.context = window
+    return asked
+
+
+@pytest.mark.parametrize("how", ["esc", "cancel"])
+@pytest.mark.parametrize(("kind", "name"), [("PNG", "out"), ("EXR", "out"), ("MP4", "film.mp4")])
+def test_a_stopped_export_leaves_nothing(shot: Any, tmp_path: Path, kind: str, name: str, how: str) -> None:
+    """By Esc, or because Blender ends it: no file, no scene, and a film of that name that was there is there still."""
+    from types import SimpleNamespace
+
+    from blender_addon import state
+    from blender_addon.operators import deliver
+
+    take = made.finished(shot, "a", pictures=GREYS)
+    before = blocks()
+    target = tmp_path / "there" / name
+    if kind == "MP4":
+        target.parent.mkdir()
+        target.write_bytes(b"an older film")
+    asked = kept_running(take, kind, target)
+    for _ in range(2):
+        next(asked._running)
+    assert state.now.export is not None
+    if kind != "MP4":
+        assert len(made.files(target)) == 2
+    operator = deliver.WANSTAGE_OT_export_take
+    if how == "esc":
+        assert operator.modal(asked, asked.context, SimpleNamespace(type="ESC")) == {"CANCELLED"}
+        assert asked.told == ["Stopped: what was written is taken away again"]
+    else:
+        operator.cancel(asked, asked.context)
+    assert (state.now.export, asked._running) == (None, None)
+    assert blocks() == before
+    assert made.files(tmp_path / "there") == (["film.mp4"] if kind == "MP4" else [])
+    assert kind != "MP4" or target.read_bytes() == b"an older film"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "EXR"])
+def test_a_disk_that_gets_full_keeps_no_half_of_a_take(shot: Any, tmp_path: Path, refused: Refused, kind: str) -> None:
+    """The third picture cannot be written: its name is a folder's."""
+    take = made.finished(shot, "a", pictures=GREYS)
+    (tmp_path / "out" / f"frame_0003.{kind.lower()}").mkdir(parents=True)
+    sentence = refused(bpy.ops.wanstage.export_take, job_id=take.job_id, kind=kind, filepath=str(tmp_path / "out"))
+    assert "choose another place or free disk space" in sentence
+    assert made.files(tmp_path / "out") == []
+
+
+def test_the_file_browser_is_asked_first(shot: Any) -> None:
+    """With a name that says which take it is, beside the file; a folder for pictures."""
+    from types import SimpleNamespace
+
+    from blender_addon.operators import deliver
+
+    take = made.finished(shot, "a")
+    asked: list[Any] = []
+    context = SimpleNamespace(scene=shot, window_manager=SimpleNamespace(fileselect_add=asked.append))
+    for kind, ending in (("MP4", ".mp4"), ("PNG", "")):
+        operator = SimpleNamespace(job_id=take.job_id, kind=kind, filepath="")
+        assert deliver.WANSTAGE_OT_export_take.invoke(operator, context, None) == {"RUNNING_MODAL"}
+        assert Path(operator.filepath).name == f"Scene Take 1 seed 1{ending}"
+        assert asked.pop() is operator

@@ -124,3 +124,19 @@ def test_a_generate_stopped_midway(undoable: Any, after: int) -> None:
     assert not addon_state.now.runs
     assert bpy.ops.wanstage.generate.poll()
     assert undo() == (1, [], 0)
+
+
+def test_the_step_of_a_take_has_a_turn_of_its_own(connected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blender takes its time for it: the turn that ends the take does not, the next does nothing else."""
+    from blender_addon import compat, follow, pump, state
+
+    done: list[str] = []
+    monkeypatch.setattr(compat, "undo_push", done.append)
+    assert bpy.ops.wanstage.generate() == {"FINISHED"}
+    job = connected.wanstage.takes[0].job_id
+    assert pump.pump(lambda: state.now.runs[job].settled, TIMEOUT_S)
+    assert (done, state.now.undo_step) == ([], "Wanstage Take 1")
+    monkeypatch.setattr(follow, "handle", lambda *_values: done.append("an event"))
+    assert pump.tick() == pump.FLOWING_S
+    assert (done, state.now.undo_step) == (["Wanstage Take 1"], "")
+    monkeypatch.undo()

@@ -258,7 +258,7 @@ VICTIM = """
 import json, os, sys
 import bpy, blender_addon
 from blender_addon import pump, state
-blend, connection, gate = sys.argv[1:]
+blend, connection, gate, saves = sys.argv[1:]
 blender_addon.register()
 bpy.ops.wm.open_mainfile(filepath=blend)
 bpy.ops.wanstage.connect(connection_file=connection)
@@ -266,7 +266,8 @@ scene = bpy.context.scene
 scene.wanstage.prompt = json.dumps({"wait_for": gate, "wait_at": 3})
 bpy.ops.wanstage.generate()
 job = scene.wanstage.takes[-1].job_id
-bpy.ops.wm.save_mainfile()
+if saves == "saves":
+    bpy.ops.wm.save_mainfile()
 assert pump.pump(lambda: state.now.runs[job].received >= 3, 60)
 print("JOB", job, flush=True)
 pump.pump(lambda: False, 300)
@@ -274,14 +275,16 @@ pump.pump(lambda: False, 300)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-def test_blender_killed_in_the_middle(saved: Path, backend: Any, tmp_path: Path) -> None:
-    """Nobody says goodbye: the job goes on, and the file finds it when it is opened again."""
+@pytest.mark.parametrize("saves", ["saves", "never saves"])
+def test_blender_killed_in_the_middle(saved: Path, backend: Any, tmp_path: Path, saves: str) -> None:
+    """Nobody says goodbye: the job goes on, and the file finds it when it is opened again; when it was not saved since
+    Generate, as soon as lost takes are looked for."""
     from blender_addon import pump, state, takes
 
     gate = tmp_path / "gate"
     script = tmp_path / "victim.py"
     script.write_text(VICTIM, encoding="utf-8")
-    command = [sys.executable, str(script), str(saved), str(backend.file), str(gate)]
+    command = [sys.executable, str(script), str(saved), str(backend.file), str(gate), saves]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env=environment(tmp_path))  # fmt: skip
     assert process.stdout is not None
@@ -296,6 +299,10 @@ def test_blender_killed_in_the_middle(saved: Path, backend: Any, tmp_path: Path)
     job = said[-1].split()[1]
     gate.touch()
     bpy.ops.wm.open_mainfile(filepath=str(saved))
+    if saves != "saves":
+        assert (takes.find(job), state.now.runs) == (None, {})
+        assert bpy.ops.wanstage.find_lost_takes() == {"FINISHED"}
+        assert bpy.ops.wanstage.find_lost_takes() == {"CANCELLED"}
     assert job in state.now.runs
     assert pump.run_until([job], TIMEOUT_S)
     take = takes.find(job)[1]
