@@ -219,9 +219,9 @@ def first_take(album: Album) -> None:
     window.close_panel("Will This Shot Work?")
     window.open_panel("Takes")
     generate(window)
-    wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 240, "frames")
+    wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
     album.whole("progress", album.row(8, "Generate", -1))
-    wait_for(lambda: window.seen()["takes"][0]["state"] == "finished", 240, "the draft")
+    wait_for(lambda: window.seen()["takes"][0]["state"] == "finished", 600, "the draft")
     window.run("bpy.context.scene.frame_set(20)")
     window.rest()
     album.whole("take")
@@ -241,7 +241,7 @@ def choose(album: Album) -> None:
     window.run('bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
                'own.engine = own.model = "draft"\nown.size = "832x480"')  # fmt: skip
     generate(window)
-    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 300, "the second take")
+    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 600, "the second take")
     window.close_panel("Generate")
     window.run("area_of('VIEW_3D').spaces[0].shading.type = 'MATERIAL'")
     window.open_panel("Compare")
@@ -284,7 +284,7 @@ def timeline(album: Album) -> None:
     count = len(window.seen()["takes"])
     window.press_button("Submit All Shots", lambda: len(window.seen()["takes"]) > count or window.seen()["capturing"],
                         "the first shot")  # fmt: skip
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"] * 2, 300, "both shots")
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"] * 2, 600, "both shots")
     window.rest()
     album.whole("timeline", button)
     window.close_panel("Shots from the Timeline")
@@ -308,7 +308,7 @@ def talking(album: Album) -> None:
     window.open_panel("Generate")
     count = len(window.seen()["takes"])
     generate(window)
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the talking shot")
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 600, "the talking shot")
     window.run("bpy.context.scene.frame_set(15)")
     window.rest()
     album.whole("talking", album.row(8, "Generate", -1))

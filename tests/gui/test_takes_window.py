@@ -71,10 +71,10 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
 
 def compare(window: Window, shots: Path) -> None:
     """The second take with the first, from the menu; the wipe is moved by hand."""
-    window.wish("material")
     window.open_panel("Compare")
-    window.choose("Compare With", "Take 1")
-    wait_for(lambda: window.seen()["compare"], 20, "the comparison")
+    window.settle()
+    window.repeat(lambda: window.choose("Compare With", "Take 1"), lambda: window.seen()["compare"], "the comparison")
+    window.wish("material")
     window.find("Take 2 and Take 1")
     handle = window.scroll_to("Wipe").middle
     window.mouse("mousemove", *handle, "mousedown", 1, "mousemove_relative", "--", -25, 0, "sleep", 0.3, "mouseup", 1)
