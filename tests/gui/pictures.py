@@ -335,29 +335,30 @@ def follow(album: Album) -> None:
     shutil.copy(joints, window.folder / "reference.png.joints.json")
     window.run(
         'bpy.data.objects["Hero"].wanstage.reference = "//reference.png"\n'
-        'bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
-        'own.engine = own.model = "draft"\nown.size = "832x480"'
+        "scene = bpy.context.scene\nscene.frame_end = 24\nown = scene.wanstage\nown.task = 'animate'\n"
+        "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 1"
     )
-    window.close_panel("Look")
     count = len(window.seen()["takes"])
     generate(window)
     wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
-    window.close_panel("Generate")
-    window.open_panel("Takes")
     wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
+    window.close_panel("Generate")
     window.run(MOVED_ARM)
     window.open_panel("Did It Follow?")
-    window.press_button("Compare with the Rig", lambda: window.sees("Cancel") or window.sees("Follows"), "the check")
-    window.find("Remove Markers", seconds=120)
-    window.run("bpy.context.scene.frame_set(20)")
+    window.click(*window.scroll_to("Compare with the Rig").middle)
+    wait_for(lambda: list((window.folder / "wanstage").rglob("follow.png")), 120, "the comparison")
+    window.run("bpy.context.scene.frame_set(16)")
     window.rest()
-    album.whole("follow", album.mark(9, "Compare with the Rig"))
+    window.scroll_to("Remove Markers")
+    window.rest()
+    album.whole("follow", album.mark(9, "Compare with the Rig"), album.mark(10, "Remove Markers"))
     window.close_panel("Takes")
     window.open_panel("Retarget")
     window.open_panel("Motion from Film")
     window.run('bpy.context.scene.wanstage_retarget.film = "//walk.mp4"')
+    window.scroll_to("Find Motion")
     window.rest()
-    album.side("motion_panel", album.row(4, "Film"), album.mark(6, "Find Motion"), top="Retarget", last="Find Motion")
+    album.side("motion_panel", album.row(5, "Who"), album.mark(6, "Find Motion"), top="Retarget", last="Find Motion")
 
 
 MOVED_ARM = """
