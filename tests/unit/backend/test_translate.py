@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend import png
 from backend.headers import check_images
 from backend.translate import LazyMaps, load_array, load_image, load_sound, to_request
 from protocol import specs
@@ -30,9 +31,7 @@ def array(folder: AssetFolder, data: np.ndarray[Any, Any], codec: specs.Codec = 
 
 
 def picture(folder: AssetFolder, pixels: np.ndarray[Any, Any], width: int = 64, height: int = 64) -> specs.ImageRef:
-    swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, swap[pixels.shape[2]]))
-    return specs.ImageRef(folder.add(data.tobytes()), width, height)
+    return specs.ImageRef(folder.add(png.encode(pixels)), width, height)
 
 
 def test_a_sound_is_its_asset_s_own_file(folder: AssetFolder) -> None:
