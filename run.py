@@ -8,6 +8,7 @@ Standard library only. Every command makes the environments it needs with venv a
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,6 +28,8 @@ ROOT = Path(__file__).resolve().parent
 ENVS = Path(os.environ.get("WANSTAGE_ENVS", ROOT / ".envs"))
 REQUIREMENTS = ROOT / "requirements"
 BPY_FOR_PYTHON = {(3, 11): "5.0", (3, 13): "5.2"}
+TOGETHER = (("style",), ("unit", "e2e", "bpy"), ("gui",), ("examples",))
+"""Rings whose parts run side by side; the window's tests click at a moving picture and have the machine alone."""
 GUI_TOOLS = ("blender", "Xvfb", "xdotool", "ffmpeg")
 BLENDERS_FOR_PYTHON = {(3, 11): ("4.2", "4.5", "5.0"), (3, 13): ("5.2",)}
 
@@ -324,32 +327,93 @@ class Ledger:
         print(f"{self.passed} passed, {self.failed} failed, {len(self.skipped)} skipped")
 
 
-def step(name: str, command: Sequence[str | Path], environment: Environment, retries: int = 0) -> None:
-    """Run one check with its output shown; Problem when it fails. ``retries``: how often a process that was ended by a
-    signal, which no failed test does, is run again (Blender as a module crashes now and then)."""
+def step(name: str, command: Sequence[str | Path], environment: Environment) -> None:
+    """Run one check with its output shown; Problem when it fails."""
     print(f"\n==== {name}", flush=True)
     started = time.monotonic()
     words = [str(word) for word in command]
     code = subprocess.run(words, cwd=ROOT, env=environment.variables(), check=False).returncode
     print(f"---- {name}: {'failed' if code else 'ok'} in {time.monotonic() - started:.1f} s", flush=True)
-    if code < 0 and retries:
-        print(f"---- {name}: ended by signal {-code}; once more", flush=True)
-        return step(name, command, environment, retries - 1)
     if code:
         sentence = f"{name} failed (exit {code}); the output above says why"
         raise Problem(sentence)
 
 
-def pytest_step(
-    name: str, command: Sequence[str | Path], environment: Environment, ledger: Ledger, retries: int = 0
-) -> None:
-    """One pytest run whose results go into the ledger, also when it fails."""
-    report = ledger.scratch / f"{re.sub(r'[^a-z0-9.]+', '-', name.lower())}.xml"
+@dataclass(frozen=True)
+class Part:
+    """One pytest run. ``retries``: how often a process that was ended by a signal, which no failed test does, is run
+    again (Blender as a module crashes now and then)."""
+
+    name: str
+    command: Sequence[str | Path]
+    environment: Environment
+    retries: int = 0
+
+
+@dataclass
+class Run:
+    """A part that is running; its output is kept until its end, so that two parts' lines do not mix."""
+
+    part: Part
+    log: Path
+    report: Path
+    process: subprocess.Popen[bytes]
+    started: float
+
+
+def lanes() -> int:
+    """How many parts run at a time: one a core, at most four (Blender and torch take 1 to 2 GB each)."""
+    return max(1, min(os.cpu_count() or 1, 4))
+
+
+def side_by_side(parts: Sequence[Part], ledger: Ledger) -> None:
+    """Run the parts, as many at a time as there are lanes; the output of each is shown when it ends. Problem as soon as
+    one fails: the others are stopped."""
+    waiting, running = list(parts), list[Run]()
     try:
-        step(name, [*command, f"--junit-xml={report}"], environment, retries)
+        while waiting or running:
+            while waiting and len(running) < lanes():
+                running.append(_begin(waiting.pop(0), ledger))
+            ended = next((each for each in running if each.process.poll() is not None), None)
+            if ended is None:
+                time.sleep(0.2)
+                continue
+            running.remove(ended)
+            waiting += _end(ended, ledger)
     finally:
-        if report.exists():
-            ledger.read(report)
+        for each in running:
+            each.process.terminate()
+            each.process.wait(60)
+
+
+def _begin(part: Part, ledger: Ledger) -> Run:
+    name = re.sub(r"[^a-z0-9.]+", "-", part.name.lower())
+    log, report = ledger.scratch / f"{name}.log", ledger.scratch / f"{name}.xml"
+    report.unlink(missing_ok=True)
+    words = [*map(str, part.command), "-p", "no:cacheprovider", f"--junit-xml={report}"]
+    one_core = {"OMP_NUM_THREADS": "1"} if lanes() > 1 else {}
+    print(f"\n==== {part.name}: begun", flush=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            words, cwd=ROOT, env={**part.environment.variables(), **one_core}, stdout=out, stderr=subprocess.STDOUT
+        )
+    return Run(part, log, report, process, time.monotonic())
+
+
+def _end(run: Run, ledger: Ledger) -> list[Part]:
+    """Show what it said and read its results; the part once more when a signal ended it. Problem when it failed."""
+    part, code = run.part, run.process.returncode
+    print(f"\n==== {part.name}\n{run.log.read_text(encoding='utf-8', errors='replace')}", flush=True)
+    print(f"---- {part.name}: {'failed' if code else 'ok'} in {time.monotonic() - run.started:.1f} s", flush=True)
+    if code < 0 and part.retries:
+        print(f"---- {part.name}: ended by signal {-code}; once more", flush=True)
+        return [dataclasses.replace(part, retries=part.retries - 1)]
+    if run.report.exists():
+        ledger.read(run.report)
+    if code:
+        sentence = f"{part.name} failed (exit {code}); the output above says why"
+        raise Problem(sentence)
+    return []
 
 
 def test(arguments: argparse.Namespace) -> int:
@@ -365,67 +429,76 @@ def test(arguments: argparse.Namespace) -> int:
     ledger = Ledger(scratch=ENVS / "reports")
     shutil.rmtree(ledger.scratch, ignore_errors=True)
     ledger.scratch.mkdir(parents=True)
-    rings: dict[str, Callable[[], None]] = {
+    rings: dict[str, Callable[[], Sequence[Part]]] = {
         "style": lambda: _style(tests),
-        "unit": lambda: _unit(tests, ledger),
-        "e2e": lambda: _e2e(tests, ledger),
+        "unit": lambda: _unit(tests),
+        "e2e": lambda: _e2e(tests),
         "bpy": lambda: _bpy(tests, blenders, ledger),
         "gui": lambda: _gui(tests, ledger),
         "examples": lambda: _examples(tests, base),
     }
+    wanted = arguments.ring or list(rings)
     try:
-        for ring in arguments.ring or rings:
-            rings[ring]()
+        for together in TOGETHER:
+            side_by_side([part for ring in together if ring in wanted for part in rings[ring]()], ledger)
     finally:
         ledger.close()
     return 0
 
 
-def _style(tests: Environment) -> None:
+def _style(tests: Environment) -> tuple[()]:
     step("ruff format", ["ruff", "format", "--check", "."], tests)
     step("ruff check", ["ruff", "check", "."], tests)
     step("mypy", ["mypy"], tests)
     step("import-linter", ["lint-imports"], tests)
+    return ()
 
 
-def _unit(tests: Environment, ledger: Ledger) -> None:
+def _mediapipe_models(tests: Environment) -> None:
     os.environ["WANSTAGE_MEDIAPIPE_MODELS"] = str(ENVS / "models")
-    step("pose model", [tests.python, "tests/fetch_models.py", ENVS / "models"], tests)
-    pytest_step("unit tests", [tests.python, "-m", "pytest", "tests/unit", "tests/golden", "-q"], tests, ledger)
+    step("MediaPipe's models", [tests.python, "tests/fetch_models.py", ENVS / "models"], tests)
 
 
-def _e2e(tests: Environment, ledger: Ledger) -> None:
-    pytest_step("e2e tests", [tests.python, "-m", "pytest", "tests/e2e", "-q"], tests, ledger)
+def _unit(tests: Environment) -> tuple[Part, ...]:
+    _mediapipe_models(tests)
+    return (Part("unit tests", [tests.python, "-m", "pytest", "tests/unit", "tests/golden", "-q"], tests),)
 
 
-def _bpy(tests: Environment, blenders: Sequence[Environment], ledger: Ledger) -> None:
+def _e2e(tests: Environment) -> tuple[Part, ...]:
+    _mediapipe_models(tests)
+    return (Part("e2e tests", [tests.python, "-m", "pytest", "tests/e2e", "-q"], tests),)
+
+
+def _bpy(tests: Environment, blenders: Sequence[Environment], ledger: Ledger) -> tuple[Part, ...]:
     make_environments(blenders)
     step("extension build", [tests.python, "packaging/build_extension.py"], tests)
     os.environ["WANSTAGE_BACKEND_PYTHON"] = str(tests.python)
-    for blender in blenders:
-        name = f"bpy tests {blender.name}"
-        pytest_step(name, [blender.python, "tests/bpy/run.py", "tests/bpy", "-q"], blender, ledger, 1)
     missing = {"5.0", "5.2"} - {blender.name.removeprefix("blender-") for blender in blenders}
     for version in sorted(missing):
         ledger.skipped.append(f"bpy tests blender-{version}: no Python found that its wheel fits")
+    return tuple(
+        Part(f"bpy tests {blender.name}", [blender.python, "tests/bpy/run.py", "tests/bpy", "-q"], blender, 1)
+        for blender in blenders
+    )
 
 
-def _gui(tests: Environment, ledger: Ledger) -> None:
+def _gui(tests: Environment, ledger: Ledger) -> tuple[Part, ...]:
     lacking = [tool for tool in GUI_TOOLS if not shutil.which(tool)]
     if lacking:
         packages = "Debian packages blender, xvfb, xdotool, ffmpeg"
         ledger.skipped.append(f"window tests: {', '.join(lacking)} not found ({packages})")
-        return
-    pytest_step("window tests", [tests.python, "-m", "pytest", "tests/gui", "-q"], tests, ledger)
+        return ()
+    return (Part("window tests", [tests.python, "-m", "pytest", "tests/gui", "-q"], tests),)
 
 
-def _examples(tests: Environment, base: Interpreter) -> None:
+def _examples(tests: Environment, base: Interpreter) -> tuple[()]:
     out = ENVS / "reports" / "demo"
     words = [base.path, ROOT / "run.py", "demo", "--out", out, "--python", base.path]
     step("demo", words, tests)
     step("demo's results", [tests.python, "tests/e2e/check_demo.py", out], tests)
     blender = Environment(f"blender-{BPY_FOR_PYTHON[base.version]}", base)
     step("demo's .blend, moved", [blender.python, "tests/bpy/check_blend.py", out], blender)
+    return ()
 
 
 # ---- the rest -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 import bpy
@@ -13,6 +14,9 @@ from .problems import UserProblem
 from .words import tr
 
 logger = logging.getLogger(__name__)
+
+OTHERS: list[Callable[[Any], bool]] = []
+"""Who else follows jobs: each is asked whether an event was about one of its own."""
 
 
 class Shown:
@@ -40,6 +44,8 @@ class Shown:
 
 def handle(event: Any, shown: Shown) -> None:
     """One event of ``protocol.client``."""
+    if any(other(event) for other in OTHERS):
+        return
     name = type(event).__name__
     handler = _HANDLERS.get(name)
     if handler is None:

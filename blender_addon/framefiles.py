@@ -24,6 +24,7 @@ PATTERN = "frame_{:04d}.png"
 SOUND = "sound.wav"
 TAKE = "take.json"  # what the take is, and from when its job is sent what its row says
 JOB = "job.json"  # what the backend was asked
+POSE, RIG, STRIP = "pose.npz", "rig.npz", "follow.png"  # found in the frames, the rig that drove them, both compared
 PROBE_BYTES = 65536
 RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(10))}
 """Names that Windows keeps for devices."""
@@ -133,7 +134,7 @@ def write_meta(folder: Path, meta: dict[str, Any]) -> None:
 def files(folder: Path) -> list[Path]:
     """A take's own files; what else lies in its folder is somebody else's."""
     found = [file for file in folder.glob("frame_*.png") if re.fullmatch(r"frame_\d{4,}\.png", file.name)]
-    return found + [folder / name for name in (TAKE, JOB, SOUND) if (folder / name).is_file()]
+    return found + [folder / name for name in (TAKE, JOB, SOUND, POSE, RIG, STRIP) if (folder / name).is_file()]
 
 
 def write_job(folder: Path, data: bytes) -> None:

@@ -32,6 +32,7 @@ from . import (
     takes,
     watch,
 )
+from .film import job
 from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now = state.now
     now.packs.clear()
     findings.forget()
+    job.forget()
     bonemap_store.forget()
     cast.forget()
     framing.forget()
@@ -91,7 +93,7 @@ def wanstage_load_post(*_args: Any) -> None:
 
 def attach_unfinished() -> int:
     """Follow every take whose job may still run; returns how many."""
-    count = 0
+    count = job.attach_unfinished()
     for take in takes.unfinished():
         if take.job_id in state.now.runs:
             continue
@@ -118,6 +120,7 @@ def wanstage_save_pre(*args: Any) -> None:
         return
     try:
         takes.move_beside_file(target)
+        job.move_beside_file(target)
     except UserProblem as problem:
         logger.warning("%s", problem)
 
@@ -175,6 +178,7 @@ def wanstage_undo_post(*_args: Any) -> None:
     state.now.revision += 1
     for run in state.now.runs.values():
         follow.restore_row(run)
+    job.after_undo()
     choices.after_undo()
     watch.edited()
 

@@ -61,6 +61,8 @@ def _ours() -> Iterator[tuple[Any, str]]:
     for scene in bpy.data.scenes:
         if scene.library is None:
             yield from _of(scene.wanstage)
+            yield from _of(scene.wanstage_retarget)
+            yield from _of(scene.wanstage_retarget.motion)
             yield from ((take, "frames_dir") for take in scene.wanstage.takes if take.frames_dir.startswith("//"))
     for item in bpy.data.objects:
         if item.library is None and item.type == "ARMATURE":

@@ -22,6 +22,18 @@ LIMBS = [
 ]
 
 
+SOURCES = [
+    ("FILE", "Film", "A film on the disk"),
+    ("CLIP", "Movie Clip", "A movie clip that is in this file"),
+    ("TAKE", "Selected Take", "A take of this scene, whose camera is known: the motion lands where it is seen"),
+]
+PEOPLE = [
+    ("longest", "Longest", "The one who is seen longest"),
+    ("largest", "Largest", "The one who is largest in the picture"),
+    ("all", "Everybody", "As many people as are given"),
+]
+
+
 def _is_armature(_owner: bpy.types.ID, item: bpy.types.Object) -> bool:
     return item.type == "ARMATURE"
 
@@ -30,6 +42,25 @@ def _chosen(own: Any, _context: bpy.types.Context) -> None:
     """The bone table shows the target."""
     if own.armature is not None:
         own.id_data.wanstage.cast = own.armature
+
+
+class WANSTAGE_PG_motion(bpy.types.PropertyGroup):
+    """The search for motion that was begun last in a scene; a search that runs goes on by it after a reload."""
+
+    job_id: StringProperty(name="Job", description="The backend's name for the job")
+    state: StringProperty(name="State", description="What the job is at, as the backend says it")
+    source: StringProperty(name="Source", description="The film that is looked at")
+    folder: StringProperty(name="Folder", subtype="DIR_PATH", options={"ANIMATABLE"} | compat.RELATIVE,
+                           description="Where the pose file goes")  # fmt: skip
+    take_id: StringProperty(name="Take", description="The job of the take that is looked at")
+    check: BoolProperty(name="Check", description="Whether the take is compared with its rig")
+    problem: StringProperty(name="Problem", description="What went wrong")
+    frames: IntProperty(name="Frames", description="How many frames are looked at")
+    frames_done: IntProperty(name="Frames Found", description="In how many frames people were looked for")
+    received: IntProperty(name="Received", description="How many results are here")
+    eta: FloatProperty(name="Seconds Left", default=-1.0, description="Negative: not known")
+    rate: FloatProperty(name="Speed", description="Frames a second")
+    first: IntProperty(name="First Frame", default=1, description="Scene frame at which the film begins")
 
 
 class WANSTAGE_PG_retarget(bpy.types.PropertyGroup):
@@ -59,6 +90,23 @@ class WANSTAGE_PG_retarget(bpy.types.PropertyGroup):
     face: BoolProperty(
         name="Face", default=True, description="Key shape keys with ARKit names on the meshes of the rig"
     )
+    motion: PointerProperty(type=WANSTAGE_PG_motion)
+    source: EnumProperty(name="Source", items=SOURCES, default="FILE", description="What the motion is found in")
+    film: StringProperty(
+        name="Film",
+        subtype="FILE_PATH",
+        options={"ANIMATABLE"} | compat.RELATIVE,
+        description="A film with people in it, of any format",
+    )
+    clip: PointerProperty(name="Movie Clip", type=bpy.types.MovieClip, description="A film that is in this file")
+    who: EnumProperty(name="Who", items=PEOPLE, default="longest", description="Whose motion is found")
+    people: IntProperty(
+        name="People", default=1, min=1, max=10, description="At most so many at once; more take longer"
+    )
+    stature: FloatProperty(
+        name="Body Height", default=0.0, min=0.0, max=3.0, subtype="DISTANCE", unit="LENGTH",
+        description="Of the person; 0 finds it by the camera or the proportions",
+    )  # fmt: skip
     height: FloatProperty(
         name="Height", default=0.0, subtype="DISTANCE", unit="LENGTH", description="Lift the motion by this much"
     )
@@ -66,6 +114,7 @@ class WANSTAGE_PG_retarget(bpy.types.PropertyGroup):
 
 def register() -> None:
     """The class and the scene's pointer."""
+    bpy.utils.register_class(WANSTAGE_PG_motion)
     bpy.utils.register_class(WANSTAGE_PG_retarget)
     bpy.types.Scene.wanstage_retarget = PointerProperty(type=WANSTAGE_PG_retarget)
 
@@ -74,3 +123,4 @@ def unregister() -> None:
     """Take them away."""
     del bpy.types.Scene.wanstage_retarget
     bpy.utils.unregister_class(WANSTAGE_PG_retarget)
+    bpy.utils.unregister_class(WANSTAGE_PG_motion)

@@ -218,6 +218,9 @@ def move_beside_file(target_blend: Path) -> int:
         soundtrack.point_at(scene, take.job_id, target / framefiles.SOUND)
         if Path(scene.wanstage.first_image).parent == source:
             scene.wanstage.first_image = f"{relative}/{Path(scene.wanstage.first_image).name}"
+        shown = scene.wanstage_retarget
+        if shown.pose_file and Path(shown.pose_file).parent == source:
+            shown.pose_file = f"{relative}/{Path(shown.pose_file).name}"
         moved += 1
     return moved
 

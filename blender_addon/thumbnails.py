@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -21,6 +22,7 @@ class _Loaded:
 
     previews: Any = None
     wanted: dict[str, int] = {}
+    files: dict[str, Path] = {}
 
 
 now = _Loaded()
@@ -40,8 +42,24 @@ def icon(take: Any) -> int:
     return 0
 
 
+def file_icon(key: str, path: Path) -> int:
+    """As ``icon`` of any picture; another ``key`` where the file has changed."""
+    if now.previews is not None and key in now.previews:
+        return now.previews[key].icon_id
+    if key not in now.files:
+        now.files[key] = path
+        if not bpy.app.background and not bpy.app.timers.is_registered(load):
+            bpy.app.timers.register(load, first_interval=LOAD_S)
+    return 0
+
+
 def load() -> float | None:
-    """Load one picture that drawing asked for; a timer calls this until none is left."""
+    """Load the pictures of files, then one of a take that drawing asked for; a timer calls this until none is left."""
+    for key, path in now.files.items():
+        if path.is_file() and (now.previews is None or key not in now.previews):
+            now.previews = now.previews or bpy.utils.previews.new()
+            now.previews.load(key, str(path), "IMAGE")
+            playback.redraw()
     if not now.wanted:
         return None
     job_id, frames = now.wanted.popitem()
@@ -58,6 +76,7 @@ def load() -> float | None:
 def register() -> None:
     """Nothing yet: the first take that is drawn begins it."""
     now.wanted.clear()
+    now.files.clear()
 
 
 def unregister() -> None:

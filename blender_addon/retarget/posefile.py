@@ -97,6 +97,14 @@ def read_pose(path: Path, person: int = 0) -> PoseFile:
     )
 
 
+def read_landmarks(path: Path, person: int) -> Array:
+    """What was seen of a person, f8 (T,33,4): x px, y px, z, visibility; NaN where nothing was. Raises UserProblem."""
+    with _open(path) as archive:
+        header = _header(archive, path.name)
+        found = _array(archive, f"p{person}/landmarks", (int(header["frames"]), 33, 4), path.name)
+    return np.asarray(found, np.float64)
+
+
 def _name_of(person: dict[str, Any], number: int) -> str:
     return str(person.get("name") or tr("Person {number}", number=number))
 

@@ -21,21 +21,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from sight import ALIKE, ALIKE_ICON, ALIKE_TAB, Picture, Place, is_alone, is_same, matches, trimmed
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 TOOLS = ("blender", "Xvfb", "xdotool", "ffmpeg")
 MISSING = [tool for tool in TOOLS if not shutil.which(tool)]
 SIZE = (1280, 920)
-ALIKE, ALIKE_ICON, ALIKE_TAB = (
-    0.9,
-    0.8,
-    0.7,
-)  # correlation with the drawn words: 0.98 and more where they are, 0.7 at most elsewhere
 ICON_PX = 20
-GAP_LEFT, GAP_RIGHT = 2, 6  # px that are empty beside a label, so that "Connect" is not found in "Connection"
-Picture = NDArray[np.uint8]
 
 marks = [
     pytest.mark.gui,
@@ -55,28 +50,8 @@ def wait_for(found: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A rectangle of the window, pixels from its top left."""
-
-    x: int
-    y: int
-    width: int
-    height: int
-    alike: float = 1.0
-
-    @property
-    def middle(self) -> tuple[int, int]:
-        """Where to click."""
-        return self.x + self.width // 2, self.y + self.height // 2
-
-    def grown(self, by: int) -> Place:
-        """With a margin."""
-        return Place(self.x - by, self.y - by, self.width + 2 * by, self.height + 2 * by)
-
-
-@dataclass(frozen=True)
 class Row:
-    """A row of a list or a panel, by a label in it."""
+    """A row of a list or a panel."""
 
     window: Window
     place: Place
@@ -167,14 +142,15 @@ class Window:
         if text not in self._words:
             self.wish("labels", json.dumps([text]))
             with np.load(self.state.with_suffix(".labels.npz")) as drawn:
-                self._words[text] = _trimmed(drawn["arr_0"])
+                self._words[text] = trimmed(drawn["arr_0"])
         return self._words[text]
 
     def places(self, text: str, within: Place | None = None) -> list[Place]:
         """Where a label stands alone, from the top down; empty when nowhere."""
         whole = cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY)
-        found = _matches(whole, self.words(text), ALIKE, within)
-        return [place for place in found if _is_alone(whole, place)]
+        wanted = self.words(text)
+        found = matches(whole, wanted, ALIKE, within)
+        return [place for place in found if is_alone(whole, place) and is_same(whole, place, wanted)]
 
     def sees(self, text: str, within: Place | None = None) -> bool:
         """Whether the label is on the screen."""
@@ -192,11 +168,14 @@ class Window:
 
     def find_icon(self, name: str, within: Place) -> Place:
         """The most alike of what is there to an icon of Blender's; ``within`` a row or a panel."""
-        whole = cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY)
-        found = _matches(whole, self._icon(name), ALIKE_ICON, within)
-        if not found:
-            self.fail(f"there is no icon {name} in the row at {within.y} px")
-        return max(found, key=lambda place: place.alike)
+        for _ in range(12):
+            whole = cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY)
+            found = matches(whole, self._icon(name), ALIKE_ICON, within)
+            if found:
+                return max(found, key=lambda place: place.alike)
+            time.sleep(0.5)
+        self.fail(f"there is no icon {name} in the row at {within.y} px")
+        raise AssertionError
 
     def learn_icons(self, *names: str) -> None:
         """Have Blender show icons once, and keep how they look; the Properties editor must be open."""
@@ -205,7 +184,7 @@ class Window:
             place = self.find(name)
             whole = cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY)
             left, middle = place.x - ICON_PX - 2, place.y + place.height // 2
-            self._pictures[name] = _trimmed(whole[middle - 9 : middle + 10, left : place.x - 3])
+            self._pictures[name] = trimmed(whole[middle - 9 : middle + 10, left : place.x - 3])
         self.wish("icons", "[]")
 
     def _icon(self, name: str) -> Picture:
@@ -273,17 +252,17 @@ class Window:
 
     def choose(self, menu: str | Place, item: str) -> None:
         """Open a menu by what it shows now, and take an item of it."""
-        self.open_menu(menu, item)
-        self.click_on(item)
+        self.click(*self.open_menu(menu, item).middle)
         self.rest()
 
     def open_menu(self, menu: str | Place, item: str) -> Place:
         """Open a menu by what it shows now; where an item of it is."""
         place = self.scroll_to(menu) if isinstance(menu, str) else menu
+        before = [(each.x, each.y) for each in self.places(item)]  # the same words elsewhere, as in the list of takes
         for _ in range(4):
             self.click(*place.middle)
             self.mouse("sleep", 0.8)
-            found = self.places(item)
+            found = [each for each in self.places(item) if (each.x, each.y) not in before]
             if found:
                 return found[0]
             self.press("Escape")
@@ -316,13 +295,13 @@ class Window:
         side = self.sidebar()
         upright = cv2.rotate(self.words(name), cv2.ROTATE_90_COUNTERCLOCKWISE)
         edge = Place(side.x + side.width - 24, side.y, 24, side.height)
-        found = _matches(cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY), upright, ALIKE_TAB, edge)
+        found = matches(cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY), upright, ALIKE_TAB, edge)
         likely = [place.middle[1] for place in sorted(found, key=lambda place: -place.alike)][:1]
         for y in [*likely, *range(side.y + 25, side.y + min(side.height, 420), 25)]:
             self.click(side.x + side.width - 10, y)
-            self.mouse("sleep", 0.8)
+            self.mouse("sleep", 1.5)
+            self.settle()
             if self.sees(panel, side):
-                self.rest()
                 return
         self.fail(f'there is no tab "{name}"')
 
@@ -343,7 +322,7 @@ class Window:
 
     def open_panel(self, title: str, wanted: bool = True) -> Place:
         """Click a panel's title if it is closed (or, for False, open)."""
-        for _ in range(4):
+        for _ in range(8):  # a busy window misses clicks
             place, is_open = self.panel(title)
             if is_open is wanted:
                 return place
@@ -392,43 +371,6 @@ def _screen(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], str]:
     os.close(write)
     with os.fdopen(read) as pipe:
         return server, f":{pipe.readline().strip()}"
-
-
-def _trimmed(drawn: Picture) -> Picture:
-    """Cut to what differs from the background, with one pixel round it."""
-    apart = np.abs(drawn.astype(int) - int(np.median(drawn)))
-    ys, xs = np.nonzero(apart > max(int(apart.max()) // 6, 8))
-    top, left = max(int(ys.min()) - 1, 0), max(int(xs.min()) - 1, 0)
-    return np.ascontiguousarray(drawn[top : ys.max() + 2, left : xs.max() + 2])
-
-
-def _matches(whole: Picture, wanted: Picture, alike: float, within: Place | None) -> list[Place]:
-    """Where a picture is in another, from the top down; one place for each cluster."""
-    x, y = (max(within.x, 0), max(within.y, 0)) if within else (0, 0)
-    part = whole[y : within.y + within.height, x : within.x + within.width] if within else whole
-    height, width = wanted.shape
-    if part.shape[0] < height or part.shape[1] < width:
-        return []
-    scores = cv2.matchTemplate(np.ascontiguousarray(part), wanted, cv2.TM_CCOEFF_NORMED)
-    scores[~np.isfinite(scores)] = 0
-    found = []
-    while len(found) < 40:
-        _, best, _, (left, top) = cv2.minMaxLoc(scores)
-        if best < alike:
-            break
-        found.append(Place(x + left, y + top, width, height, float(best)))
-        scores[max(top - height // 2, 0) : top + height // 2 + 1, max(left - width // 2, 0) : left + width // 2 + 1] = 0
-    return sorted(found, key=lambda place: (place.y, place.x))
-
-
-def _is_alone(whole: Picture, place: Place) -> bool:
-    """Whether no other letter touches the label, to the right not even behind a space."""
-    rows = slice(place.y + 2, place.y + place.height - 2)
-    inner = whole[rows, place.x : place.x + place.width].astype(int)
-    bright = (int(inner.max()) - int(np.median(inner))) * 0.4
-    right = whole[rows, place.x + place.width : place.x + place.width + GAP_RIGHT - 2]
-    left = whole[rows, max(place.x - GAP_LEFT + 1, 0) : place.x + 1]
-    return all(side.size == 0 or int(side.max()) - int(np.median(inner)) < bright for side in (left, right))
 
 
 # ---- what a window needs -------------------------------------------------------------------------------------

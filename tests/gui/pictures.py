@@ -109,7 +109,7 @@ def install(folder: Path, out: Path) -> None:
         window.run('bpy.ops.preferences.addon_enable(module="wanstage")')
         wait_for(lambda: window.seen()["installed"], 20, "the add-on")
         window.open_tab()
-        album.side("setup", album.mark(2, "Set Up", -1), album.mark(2, "Remote Backend"), last="Remote Backend")
+        album.side("setup", album.mark(2, "Set Up", -1), album.mark(2, "Other Machines"), last="Other Machines")
         window.run(
             "bpy.context.preferences.active_section = 'ADDONS'\n"
             "bpy.context.window_manager.addon_search = 'Wanstage'\n"
@@ -219,9 +219,9 @@ def first_take(album: Album) -> None:
     window.close_panel("Will This Shot Work?")
     window.open_panel("Takes")
     generate(window)
-    wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 240, "frames")
+    wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
     album.whole("progress", album.row(8, "Generate", -1))
-    wait_for(lambda: window.seen()["takes"][0]["state"] == "finished", 240, "the draft")
+    wait_for(lambda: window.seen()["takes"][0]["state"] == "finished", 600, "the draft")
     window.run("bpy.context.scene.frame_set(20)")
     window.rest()
     album.whole("take")
@@ -241,7 +241,7 @@ def choose(album: Album) -> None:
     window.run('bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
                'own.engine = own.model = "draft"\nown.size = "832x480"')  # fmt: skip
     generate(window)
-    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 300, "the second take")
+    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 600, "the second take")
     window.close_panel("Generate")
     window.run("area_of('VIEW_3D').spaces[0].shading.type = 'MATERIAL'")
     window.open_panel("Compare")
@@ -284,7 +284,7 @@ def timeline(album: Album) -> None:
     count = len(window.seen()["takes"])
     window.press_button("Submit All Shots", lambda: len(window.seen()["takes"]) > count or window.seen()["capturing"],
                         "the first shot")  # fmt: skip
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"] * 2, 300, "both shots")
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"] * 2, 600, "both shots")
     window.rest()
     album.whole("timeline", button)
     window.close_panel("Shots from the Timeline")
@@ -308,7 +308,7 @@ def talking(album: Album) -> None:
     window.open_panel("Generate")
     count = len(window.seen()["takes"])
     generate(window)
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the talking shot")
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 600, "the talking shot")
     window.run("bpy.context.scene.frame_set(15)")
     window.rest()
     album.whole("talking", album.row(8, "Generate", -1))
@@ -327,7 +327,52 @@ def takes(album: Album) -> None:
     choose(album)
 
 
-PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking}
+def follow(album: Album) -> None:
+    """A draft of the man compared with its rig, whose left arm was moved since; the panel that finds motion."""
+    window = album.window
+    shutil.copy(ROOT / "examples" / "assets" / "reference_man.png", window.folder / "reference.png")
+    joints = ROOT / "examples" / "assets" / "reference_man.png.joints.json"
+    shutil.copy(joints, window.folder / "reference.png.joints.json")
+    window.run(
+        'bpy.data.objects["Hero"].wanstage.reference = "//reference.png"\n'
+        'bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
+        'own.engine = own.model = "draft"\nown.size = "832x480"'
+    )
+    window.close_panel("Look")
+    count = len(window.seen()["takes"])
+    generate(window)
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
+    window.close_panel("Generate")
+    window.open_panel("Takes")
+    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
+    window.run(MOVED_ARM)
+    window.open_panel("Did It Follow?")
+    window.press_button("Compare with the Rig", lambda: window.sees("Cancel") or window.sees("Follows"), "the check")
+    window.find("Remove Markers", seconds=120)
+    window.run("bpy.context.scene.frame_set(20)")
+    window.rest()
+    album.whole("follow", album.mark(9, "Compare with the Rig"))
+    window.close_panel("Takes")
+    window.open_panel("Retarget")
+    window.open_panel("Motion from Film")
+    window.run('bpy.context.scene.wanstage_retarget.film = "//walk.mp4"')
+    window.rest()
+    album.side("motion_panel", album.row(4, "Film"), album.mark(6, "Find Motion"), top="Retarget", last="Find Motion")
+
+
+MOVED_ARM = """
+from mathutils import Quaternion
+scene, bone = bpy.context.scene, bpy.data.objects["Hero"].pose.bones["LeftArm"]
+for frame in (11, 27):
+    scene.frame_set(frame)
+    bone.keyframe_insert("rotation_quaternion", frame=frame)
+for frame in range(12, 27):
+    scene.frame_set(frame)
+    bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((0, 0, 1), 1.2)
+    bone.keyframe_insert("rotation_quaternion", frame=frame)
+scene.frame_set(1)
+"""
+PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking, "follow": follow}
 
 
 def main() -> None:

@@ -42,10 +42,11 @@ def build() -> None:
         for made in item.data.materials:
             made.diffuse_color = CLAY
     scene.frame_end = FRAMES
-    scene.cycles.samples = 4
+    scene.cycles.samples, scene.cycles.use_denoising = 4, False
     own = scene.wanstage
     own.prompt, own.task, own.size = "", "i2v", "832x480"
     own.engine = own.model = "draft"
+    own.plate_samples = 4
     scene.frame_set(1)
     bpy.ops.object.select_all(action="DESELECT")
     bpy.ops.wm.save_as_mainfile(filepath=str(base.BLEND))

@@ -38,8 +38,8 @@ def test_from_the_zip_to_a_connection(window: Window, tmp_path: Path) -> None:
     window.open_tab()
     window.find("No backend is set up on", within=side)
     window.find("Set Up", within=side)
-    window.find("Remote Backend", within=side)
+    window.find("Other Machines", within=side)
     window.press_button("Connect", lambda: window.seen()["status"] == "connected", "the connection", nth=-1)
     window.find("Connected", within=side)
-    assert not window.sees("Remote Backend", side), "the card goes when a backend is there"
+    assert not window.sees("No backend is set up on", side), "the card goes when a backend is there"
     window.find("Disconnect", within=side)

@@ -50,17 +50,18 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     beside = Place(name.x + 90, name.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
     window.click(*window.find_icon("CHECKMARK", beside).middle)
     until(lambda seen: seen["takes"][0]["verdict"] == "accepted", "the accepted take")
+    window.find("Accepted, seed 41")
     star = window.row("Take 2")
     window.repeat(lambda: star.click_icon("SOLO_OFF"), lambda: window.seen()["takes"][1]["starred"], "the star")
     assert [take["seen"] for take in window.seen()["takes"]] == [True, False, False, False]
     window.rest()
-    window.find("Accepted, seed 41")
+    window.find("Done, seed 42")
     window.shoot(shots / "accepted.png")
     window.wish("edit")
     said = "the camera and the look have changed since"
     until(lambda seen: all(take["outdated"] == said for take in seen["takes"]), "out of date")
     window.rest()
-    window.find("Redo")
+    window.scroll_to("Redo")
     window.shoot(shots / "outdated.png")
     compare(window, shots)
     assert window.seen()["draw_ms"] < 2.0
@@ -69,12 +70,12 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
 
 
 def compare(window: Window, shots: Path) -> None:
-    """The first take with the second, from the menu; the wipe is moved by hand."""
-    window.wish("material")
+    """The second take with the first, from the menu; the wipe is moved by hand."""
     window.open_panel("Compare")
-    window.choose("Compare With", "Take 2")
-    wait_for(lambda: window.seen()["compare"], 20, "the comparison")
-    window.find("Take 1 and Take 2")
+    window.settle()
+    window.repeat(lambda: window.choose("Compare With", "Take 1"), lambda: window.seen()["compare"], "the comparison")
+    window.wish("material")
+    window.find("Take 2 and Take 1")
     handle = window.scroll_to("Wipe").middle
     window.mouse("mousemove", *handle, "mousedown", 1, "mousemove_relative", "--", -25, 0, "sleep", 0.3, "mouseup", 1)
     for _ in range(6):  # materials are compiled

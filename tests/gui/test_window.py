@@ -119,6 +119,7 @@ def take_is_cancelled(window: Window) -> None:
     window.run("import json\nbpy.context.scene.wanstage.prompt = json.dumps({'delay_s': 1.0})")
     generate(window)
     wait_for(lambda: len(window.seen()["takes"]) == 2, 60, "the second take")
+    window.scroll_to("Sampling")  # stands below the progress
     button = window.find("Generate", within=window.sidebar(), nth=-1)
     below = Place(window.sidebar().x, button.y + 12, window.sidebar().width, 90)
     wait_for(lambda: window.seen()["takes"][1]["frames_done"] > 1, 60, "a frame of the second take")

@@ -23,6 +23,9 @@ from .tracks import Track
 F64 = NDArray[np.float64]
 HEIGHTS = (0.3, 3.0)
 _FEET_SEEN = 0.5
+_LEAST_SEEN = 0.05  # weight of a point that the estimator thinks hidden, when it is smoothed
+_BRIDGED = 0.02  # and of one between two that were seen
+_ODD_M = 0.02  # a point that jumps less than this is believed
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,7 @@ def build(clip: Clip, tracks: Sequence[Track], options: PoseOptions) -> PoseFile
 
 def _settings(options: PoseOptions) -> dict[str, Any]:
     return {
-        "smoothing": {"kind": "butterworth", **asdict(options.smoothing)} if options.smoothing else None,
+        "smoothing": {"kind": "weighted", **asdict(options.smoothing)} if options.smoothing else None,
         "gap_s": options.gap_s,
         "joint_limits": options.limits,
         "feet": asdict(options.contacts) if options.hold_feet else None,
@@ -191,19 +194,31 @@ def _solve(sight: _Sight, clip: Clip, options: PoseOptions, warnings: list[str])
 
 
 def _prepare(sight: _Sight, clip: Clip, smooth: Smoothing | None) -> None:
-    hips = sight.landmarks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
     world, sight.marks = sight.world[..., :3], sight.landmarks.copy()
     if smooth is not None:
-        cutoff, order = smooth.cutoff, smooth.order
-        world = filters.zero_phase(world, clip.fps, cutoff, order)
-        sight.marks[..., :2] = filters.zero_phase(sight.marks[..., :2], clip.fps, cutoff, order)
-        hips = filters.zero_phase(hips, clip.fps, cutoff, order)
+        world, sight.marks = _steadied(sight, clip.fps, smooth.cutoff)
+    hips = sight.marks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
     view = place.facing(hips, sight.camera) if clip.view_relative else None
     sight.points = place.to_world(world, sight.camera, view)
     sight.turned = {
         side: _smooth_hand(place.to_world(hand, sight.camera, view), clip.fps, smooth)
         for side, hand in sight.hands.items()
     }
+
+
+def _steadied(sight: _Sight, fps: float, cutoff: float) -> tuple[F64, F64]:
+    """The landmarks' metres and pixels without what trembles and jumps, each as sure as it was seen; the pixels'
+    visibility falls where a point was not believed.
+    """
+    seen = np.where(sight.known, 1.0, np.where(sight.filled, _BRIDGED, 1.0))[:, None]
+    weights = seen * np.clip(sight.landmarks[..., 3], _LEAST_SEEN, 1.0)
+    size = max(float(np.median(np.ptp(sight.landmarks[..., 1], axis=1))), 1.0)
+    marks = sight.landmarks.copy()
+    trust = filters.plausible(sight.world[..., :3], weights, fps, _ODD_M)
+    trust = np.minimum(trust, filters.plausible(marks[..., :2], weights, fps, _ODD_M / 1.7 * size))
+    marks[..., :2] = filters.weighted(marks[..., :2], trust, fps, cutoff)
+    marks[..., 3] *= trust / weights
+    return filters.weighted(sight.world[..., :3], trust, fps, cutoff), marks
 
 
 def _smooth_hand(hand: F64, fps: float, smooth: Smoothing | None) -> F64:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solveh_banded
+from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
 
 F64 = NDArray[np.float64]
@@ -36,6 +38,51 @@ def zero_phase(values: F64, fps: float, cutoff: float, order: int = 2) -> F64:
     sections = butter(order, corrected, fs=fps, output="sos")
     padding = min(len(values) - 1, round(3 * fps / cutoff))
     return np.asarray(sosfiltfilt(sections, values, axis=0, padlen=padding))
+
+
+_ROUNDS = 4
+_BEYOND = 4.685  # of the usual deviation: Tukey's biweight, which keeps 95 % of a normal distribution's certainty
+_AROUND_S = 0.5  # what is usual is told from so many seconds before and after
+
+
+def weighted(values: F64, weights: F64, fps: float, cutoff: float) -> F64:
+    """Values (T,N,C) as ``zero_phase`` of order 2 smooths them, where all ``weights`` (T,N) are 1. Those that weigh
+    less count less, and the curve goes on through them from what is before and after.
+
+    The least squares of weight * (values - curve)^2 and the curve's second difference (Whittaker 1923; Eilers,
+    "A perfect smoother", 2003), whose response is 1 / (1 + penalty * (2 sin(pi f / fps))^4).
+    """
+    count = len(values)
+    if not 0 < cutoff < 0.5 * fps or count < 4:
+        return values
+    penalty = (np.sqrt(2.0) - 1.0) / (2.0 * np.sin(np.pi * cutoff / fps)) ** 4
+    bands = np.zeros((3, count))
+    for offset, part in enumerate((1.0, -2.0, 1.0)):
+        bands[2, offset : count - 2 + offset] += part * part
+    bands[1, 1:-1] -= 2.0
+    bands[1, 2:] -= 2.0
+    bands[0, 2:] = 1.0
+    found = np.empty_like(values)
+    for each in range(values.shape[1]):
+        matrix = penalty * bands
+        weight = np.maximum(weights[:, each], 1e-4)
+        matrix[2] += weight
+        found[:, each] = solveh_banded(matrix, weight[:, None] * values[:, each])
+    return found
+
+
+def plausible(values: F64, weights: F64, fps: float, least: float) -> F64:
+    """The weights (T,N) times what a point's place says against it: 0 for one that jumps away from where it was before
+    and is again after, 1 for one on its path. ``least``: deviations as small as this are never odd.
+    """
+    cutoff = min(4.0, 0.2 * fps)
+    window = (2 * max(1, round(_AROUND_S * fps)) + 1, 1)
+    trust = np.ones(weights.shape)
+    for _ in range(_ROUNDS):
+        away = np.linalg.norm(values - weighted(values, weights * trust, fps, cutoff), axis=-1)
+        usual = np.maximum(1.4826 * median_filter(away, window, mode="nearest"), least)
+        trust = np.clip(1.0 - (away / (_BEYOND * usual)) ** 2, 0.0, 1.0) ** 2
+    return np.asarray(weights * trust)
 
 
 class OneEuro:

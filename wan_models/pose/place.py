@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import turns
-from .filters import Smoothing, zero_phase
+from .filters import Smoothing, plausible, weighted
 from .joints import MP, SIDES
 from .posefile import CameraPath
 
@@ -22,6 +22,7 @@ _BODY = [MP[side + part] for side in SIDES for part in ("Shoulder", "Hip", "Knee
 _LEVEL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """World from a level camera: its right is +X, its up is +Z, it looks along +Y."""
 _TO_CAMERA = np.array([1.0, -1.0, -1.0])
+_ODD = 0.01  # of the distance: jumps as small as this are believed
 _NEAR = 0.3  # metres: nobody is nearer to the camera
 
 
@@ -88,11 +89,17 @@ def place_root(offsets: F64, landmarks: F64, camera: CameraPath, fps: float, smo
     else:
         found = _meet(local, flat, weight)
         if smoothing is not None:
-            distance = np.exp(zero_phase(np.log(found[:, 2:]), fps, smoothing.depth, smoothing.order))
-            side = zero_phase(found[:, :2] / found[:, 2:], fps, smoothing.cutoff, smoothing.order)
-            found = np.column_stack([side * distance, distance])
+            found = _steadied(found, weight.mean(axis=1, keepdims=True), fps, smoothing)
     turn = camera.world_from_camera[:, :3, :3] * _TO_CAMERA
     return np.asarray(camera.world_from_camera[:, :3, 3] + (turn @ found[..., None])[..., 0])
+
+
+def _steadied(found: F64, weight: F64, fps: float, smoothing: Smoothing) -> F64:
+    """Places (T,3) before the camera, smoothed in the picture and, more, in distance; what jumps is not believed."""
+    distance, side = np.log(found[:, None, 2:]), (found[:, :2] / found[:, 2:])[:, None]
+    trust = np.minimum(plausible(distance, weight, fps, _ODD), plausible(side, weight, fps, _ODD))
+    away = np.exp(weighted(distance, trust, fps, smoothing.depth))[:, 0]
+    return np.column_stack([weighted(side, trust, fps, smoothing.cutoff)[:, 0] * away, away])
 
 
 def _meet(local: F64, flat: F64, weight: F64) -> F64:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cast, labels, remarks, sentences, tooltips
+from . import cast, film, labels, remarks, sentences, tooltips
 
-WORDS = {**cast.WORDS, **labels.WORDS, **tooltips.WORDS, **remarks.WORDS, **sentences.WORDS}
+WORDS = {**cast.WORDS, **labels.WORDS, **tooltips.WORDS, **remarks.WORDS, **sentences.WORDS, **film.WORDS}
 """English -> Chinese."""

@@ -19,8 +19,9 @@ OPEN = {"WANSTAGE_PT_setup"}  # the card of the first run must be seen
 HIDDEN_NAMES = {"filepath", "filter_glob", "directory", "files", "remove_name", "remove_active"}  # the file browser's
 CHANGE_NOTHING = {
     # that undo has: a connection, a preview, a job, a set-up, the clipboard, a file on disk, the playback, or a preset
-    "connect", "disconnect", "attach", "connect_remote", "cancel", "cancel_shots", "capture", "check", "copy_pull",
-    "export_take", "make_room", "play_take", "setup", "setup_back", "setup_cancel", "setup_copy_log", "setup_remove",
+    "connect", "disconnect", "attach", "connect_remote", "cancel", "cancel_motion", "cancel_shots", "capture", "check",
+    "copy_motion_pull", "copy_pull", "export_take", "find_motion",
+    "make_room", "play_take", "setup", "setup_back", "setup_cancel", "setup_copy_log", "setup_remove",
     "setup_repair", "add_preset", "export_bones", "export_motion", "forget_backend", "pair", "pair_cancel",
     "preview_framing", "preview_retarget", "record_pose", "stop_retarget_preview", "use_backend",
 }  # fmt: skip

@@ -300,6 +300,27 @@ def test_rigs_that_cannot_be_keyed_say_why(addon: Any, truth: Truth, refused: Ca
     assert not bpy.data.actions
 
 
+def test_a_rig_without_a_body_is_a_sentence_and_stays(addon: Any, truth: Truth, refused: Callable[..., str]) -> None:
+    rope = bpy.data.objects.new("Rope", bpy.data.armatures.new("Rope"))
+    bpy.context.scene.collection.objects.link(rope)
+    bpy.context.view_layer.objects.active = rope
+    bpy.ops.object.mode_set(mode="EDIT")
+    above = None
+    for number in range(12):
+        bone = rope.data.edit_bones.new(f"link{number}")
+        bone.head, bone.tail, bone.parent = (0.1 * number, 0, 1), (0.1 * number + 0.1, 0, 1), above
+        above = bone
+    bpy.ops.object.mode_set(mode="OBJECT")
+    before = measure.rig_hash(rope)
+    for operator in (bpy.ops.wanstage.retarget, bpy.ops.wanstage.preview_retarget):
+        sentence = refused(operator, **options(truth, rope))
+        assert "bones" in sentence
+        assert sentence.endswith(".")
+    assert measure.rig_hash(rope) == before
+    assert rope.animation_data is None
+    assert not bpy.data.actions
+
+
 def test_linked_rigs(addon: Any, truth: Truth, tmp_path: Path, refused: Callable[..., str]) -> None:
     standins.build("unreal", name="Linked")
     library = str(tmp_path / "library.blend")

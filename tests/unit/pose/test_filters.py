@@ -25,6 +25,36 @@ def test_few_frames_are_filtered_too() -> None:
     assert filters.zero_phase(np.ones((5, 3)), 30.0, 6.0) == pytest.approx(np.ones((5, 3)))
 
 
+def test_the_weighted_filter_has_the_same_response_and_no_delay() -> None:
+    times = np.arange(300) / 60.0
+    for hertz, kept in ((1.0, 1.0), (6.0, 0.5**0.5), (20.0, 0.04)):
+        wave = np.sin(2 * np.pi * hertz * times)[:, None, None]
+        found = filters.weighted(wave, np.ones((300, 1)), 60.0, 6.0)[30:-30, 0, 0]
+        assert np.ptp(found) / np.ptp(wave) == pytest.approx(kept, abs=0.02)
+        lags = [float(found @ wave[30 + lag : 270 + lag, 0, 0]) for lag in (-1, 0, 1)]
+        assert np.argmax(lags) == 1
+
+
+@pytest.mark.parametrize(("count", "cutoff"), [(1, 6.0), (3, 6.0), (50, 0.0), (50, 20.0)])
+def test_what_the_weighted_filter_cannot_smooth_stays(count: int, cutoff: float) -> None:
+    values = np.random.default_rng(0).normal(size=(count, 2, 3))
+    np.testing.assert_array_equal(filters.weighted(values, np.ones((count, 2)), 24.0, cutoff), values)
+
+
+def test_a_jump_that_comes_back_is_not_believed_and_a_quick_path_is() -> None:
+    times = np.arange(90) / 30.0
+    path = np.stack([0.4 * np.sin(2 * np.pi * 1.5 * times), times, 0 * times], axis=-1)[:, None]
+    noise = np.random.default_rng(0).normal(0, 0.005, path.shape)
+    seen = path + noise
+    seen[[20, 50, 51]] += (0.5, 0.0, 0.3)
+    trust = filters.plausible(seen, np.ones((90, 1)), 30.0, 0.02)
+    assert (trust[[20, 50, 51]] < 0.05).all()
+    assert np.median(trust) > 0.9
+    found = filters.weighted(seen, trust, 30.0, 6.0)
+    assert np.abs(found - path).max() < 0.04
+    assert np.abs(filters.zero_phase(seen, 30.0, 6.0) - path).max() > 0.15
+
+
 def test_one_euro_calms_what_rests_and_follows_what_moves() -> None:
     rng = np.random.default_rng(0)
     still = filters.one_euro(rng.normal(0, 0.01, (200, 1)), 30.0)

@@ -1,0 +1,145 @@
+"""What benchmarks/motion.py does in Blender: films an actor whose every joint is known, and puts poses on rigs.
+
+    python benchmarks/motion_stage.py film FOLDER        frames/*.png, camera.npz, actor.npz, truth.npz
+    python benchmarks/motion_stage.py bake FOLDER POSE   prints one JSON line with the joints' paths' file and reports
+
+Needs bpy 5.0 (Rigify of other versions hangs at exit).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from mathutils import Vector
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
+
+import demo_scene  # noqa: E402
+
+import blender_addon  # noqa: E402
+from blender_addon.capture import bonemap  # noqa: E402
+
+SIZE, SAMPLES = (640, 384), 2
+EYE, TARGET = (0.6, -4.7, 1.4), (0.04, 0.0, 1.0)
+RIGS = ("same", "mixamo", "rigify")
+
+
+def joint_paths(rig: Any, frames: range) -> dict[str, NDArray[np.float64]]:  # noqa: ANN401
+    """World positions (T,3) of every joint of the bone map."""
+    bones = bonemap.find_bone_map(rig).bones
+    if "ORG-thigh.L" in rig.data.bones:  # a generated rig: its own skeleton, which all controls end in
+        names = ("upper_arm", "forearm", "hand", "thigh", "shin", "foot")
+        bones = {f"{name}.{side}": f"ORG-{name}.{side}" for side in "LR" for name in names}
+        bones |= {"hips": "ORG-spine", "chest": "ORG-spine.003", "neck": "ORG-spine.004", "head": "ORG-spine.006"}
+        bones |= {f"{joint}.{side}": f"ORG-{bone}.{side}" for side in "LR" for joint, bone in
+                  (("clavicle", "shoulder"), ("toe", "toe"))}  # fmt: skip
+    scene, made = bpy.context.scene, {joint: [] for joint in bones}
+    for frame in frames:
+        scene.frame_set(frame)
+        seen = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
+        for joint, bone in bones.items():
+            made[joint].append(np.array(seen.matrix_world @ seen.pose.bones[bone].head))
+    return {joint: np.array(path) for joint, path in made.items()}
+
+
+def film(folder: Path) -> None:
+    """The demo's street and man, seen by a camera that stands."""
+    scene = demo_scene.build()
+    camera = scene.camera
+    camera.animation_data_clear()
+    camera.location = EYE
+    camera.rotation_euler = (Vector(TARGET) - Vector(EYE)).to_track_quat("-Z", "Y").to_euler()
+    scene.render.resolution_x, scene.render.resolution_y = SIZE
+    scene.cycles.samples = SAMPLES
+    scene.render.use_persistent_data = True
+    scene.render.image_settings.file_format = "PNG"
+    hero, frames = bpy.data.objects[demo_scene.HERO], range(1, demo_scene.FRAMES + 1)
+    np.savez(folder / "truth.npz", **joint_paths(hero, frames))
+    bpy.context.view_layer.update()
+    focal = SIZE[0] * camera.data.lens / camera.data.sensor_width
+    world = np.repeat(np.array(camera.matrix_world)[None], len(frames), 0)
+    inner = np.repeat(np.array([[focal, focal, SIZE[0] / 2, SIZE[1] / 2]]), len(frames), 0)
+    np.savez(folder / "camera.npz", world_from_camera=world, intrinsics=inner)
+    given = {"armature": hero.name, "filepath": str(folder / "actor.npz")}
+    bpy.ops.wanstage.record_pose(**given)
+    (folder / "frames").mkdir(exist_ok=True)
+    scene.render.filepath = f"{folder / 'frames'}/"
+    bpy.ops.render.render(animation=True)
+
+
+def open_rig(name: str) -> Any:  # noqa: ANN401
+    """The rig alone in a file of the film's rate."""
+    if name == "rigify":
+        import addon_utils  # is there only once bpy is
+
+        bpy.ops.wm.read_factory_settings(use_empty=True)
+        addon_utils.enable("rigify", default_set=True)
+        bpy.ops.object.armature_human_metarig_add()
+        bpy.ops.pose.rigify_generate()
+        rig = next(item for item in bpy.data.objects if item.type == "ARMATURE" and "rig_id" in item.data)
+    else:
+        file = {"same": "previz_human", "mixamo": "previz_mixamo"}[name]
+        bpy.ops.wm.open_mainfile(filepath=str(demo_scene.ASSETS / f"{file}.blend"), load_ui=False)
+        rig = bpy.data.objects["Hero"]
+    bpy.context.scene.render.fps, bpy.context.scene.render.fps_base = demo_scene.FPS, 1.0
+    return rig
+
+
+def height_of(rig: Any) -> float:  # noqa: ANN401
+    """Metres from the lowest joint to the top of the head bone, in rest."""
+    bones = [bone for bone in rig.data.bones if bone.use_deform or bone.name.startswith("ORG-")]
+    tops = [float((rig.matrix_world @ end).z) for bone in bones for end in (bone.head_local, bone.tail_local)]
+    return max(tops) - min(0.0, min(tops))
+
+
+def bake(folder: Path, poses: list[str]) -> dict[str, Any]:
+    """Each pose file on each rig; the joints' paths in FOLDER/baked-RIG-POSE.npz."""
+    made: dict[str, Any] = {}
+    for name in RIGS:
+        rig = open_rig(name)
+        made[name] = {"height": height_of(rig), "poses": {}}
+        for pose in poses:
+            began = time.perf_counter()
+            path = str(folder / f"{pose}.npz")
+            bpy.ops.wanstage.retarget(pose_file=path, armature=rig.name, place="FILE")
+            took = time.perf_counter() - began
+            report = json.loads(rig.animation_data.action["wanstage_retarget"])
+            start, end = (round(each) for each in rig.animation_data.action.frame_range)
+            paths = joint_paths(rig, range(start, end + 1))
+            np.savez(folder / f"baked-{name}-{pose}.npz", first=start, **paths)
+            kept = ("direction", "slide_before", "slide_after", "jitter", "coverage")
+            made[name]["poses"][pose] = {"bake_s": round(took, 2), **{k: report[k] for k in kept if k in report}}
+    return made
+
+
+def main() -> None:
+    """See the module."""
+    task, folder, *poses = sys.argv[1:]
+    os.environ.setdefault("WANSTAGE_DATA", str(Path(folder) / "data"))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    blender_addon.register()
+    if task == "film":
+        film(Path(folder))
+    else:
+        (Path(folder) / "baked.json").write_text(json.dumps(bake(Path(folder), poses)))
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        main()
+        code = 0
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
