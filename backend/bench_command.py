@@ -29,6 +29,7 @@ from protocol.events import FrameArrived, JobChanged, RequestFailed
 from protocol.messages import JobUpdate
 from protocol.refs import encode_array
 
+from . import png
 from .commands import connected
 from .plan_command import parse_size
 
@@ -258,11 +259,7 @@ def _array(folder: AssetFolder, data: Any) -> specs.ArrayRef:  # noqa: ANN401 - 
 
 
 def _image(folder: AssetFolder, pixels: Any) -> specs.ImageRef:  # noqa: ANN401
-    import cv2
-
-    order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order))
-    return specs.ImageRef(folder.add(data.tobytes()), pixels.shape[1], pixels.shape[0])
+    return specs.ImageRef(folder.add(png.encode(pixels)), pixels.shape[1], pixels.shape[0])
 
 
 def _told_without_folder(arguments: list[str]) -> list[str]:

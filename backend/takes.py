@@ -13,6 +13,7 @@ import msgspec
 from protocol.errors import RequestError
 from protocol.events import FrameArrived, PoseArrived
 
+from . import png
 from .job_sound import sound_of
 
 if TYPE_CHECKING:
@@ -141,13 +142,12 @@ def _picture(path: Path) -> NDArray[np.uint8]:
 
 
 def _as_png(frame: FrameArrived) -> bytes:
-    import cv2
     import numpy as np
 
     header = frame.header
     picture = np.frombuffer(frame.data, np.uint8).reshape(header.height, header.width, header.channels)
-    done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    if not done:
+    try:
+        return png.encode(picture)
+    except ValueError as error:
         problem = f"frame {frame.index} could not be encoded as PNG"
-        raise RequestError(problem)
-    return bytes(data.tobytes())
+        raise RequestError(problem) from error

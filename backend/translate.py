@@ -137,7 +137,10 @@ def _summed(data: Bytes, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArra
 
 
 def load_image(folder: AssetFolder, ref: specs.ImageRef, what: str, alpha: bool = False) -> NDArray[np.uint8]:
-    """uint8 sRGB (h,w,3), or (h,w,4) with straight alpha. Raises InvalidJob when it is no such picture."""
+    """uint8 sRGB (h,w,3), or (h,w,4) with straight alpha. Raises InvalidJob when it is no such picture.
+
+    A photograph is turned as its EXIF says: the ref's size is of the pixels as they are stored.
+    """
     import cv2
     import numpy as np
 
@@ -155,6 +158,8 @@ def load_image(folder: AssetFolder, ref: specs.ImageRef, what: str, alpha: bool 
     if found.shape[:2] != (ref.height, ref.width):
         height, width = found.shape[:2]
         raise another_size(what, ref, width, height)
+    if data[:2].tobytes() == b"\xff\xd8":
+        found = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))  # turned, which the other way of reading does not
     return _as_rgb(found, alpha)
 
 

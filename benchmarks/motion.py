@@ -1,13 +1,14 @@
-"""How near a rig comes to the actor whose film it was made from, written to benchmarks/results/motion.json.
+"""How near a rig comes to the actor whose film it was made from, to benchmarks/results/motion.json.
 
     python benchmarks/motion.py --blender PYTHON [--models DIR] [--folder DIR] [--film FILM]
 
-A real rigged human with a real recording (CMU 01_01) is filmed by a known camera in a Blender of its own (``--blender``:
-a Python that has bpy 5.0). The film goes through 'wanstage pose', with the camera and without, and the pose files onto
-the same rig, a Mixamo rig of other proportions and a generated Rigify rig. What each rig does is compared, hips over
-hips, with what it does when the true joints of the actor are retargeted (the same rig: with the actor himself), as a
-part of the rig's height. Without a camera nobody knows which way is north: one turn about the vertical is taken out.
-``--film`` adds the trembling of a film of your own; ``--folder`` keeps what was made, and an existing film is used again.
+A real rigged human with a real recording (CMU 01_01) is filmed by a known camera in a Blender of its own
+(``--blender``: a Python that has bpy 5.0). The film goes through 'wanstage pose', with the camera and without, and the
+pose files onto the same rig, a Mixamo rig of other proportions and a generated Rigify rig. What each rig does is
+compared, hips over hips, with what it does when the true joints of the actor are retargeted (the same rig: with the
+actor himself), as a part of the rig's height. Without a camera nobody knows which way is north: one turn about the
+vertical is taken out. ``--film`` adds the trembling of a film of your own; ``--folder`` keeps what was made, and uses
+a film in it again.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ GROUPS = {
     "ankles": ("foot.L", "foot.R"),
     "balls of the feet": ("toe.L", "toe.R"),
 }
+BODY = {each for members in GROUPS.values() for each in members} | {"upper_arm.L", "upper_arm.R", "thigh.L", "thigh.R"}
 LIMBS = [
     (f"{a}.{side}", f"{b}.{side}")
     for side in "LR"
     for a, b in (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))
 ]
-POSES = {"truth": "actor", "camera known": "known", "camera guessed": "guessed"}
+POSES = {"camera known": "known", "camera guessed": "guessed"}
 
 
 def stage(blender: str, task: str, folder: Path, *poses: str) -> None:
@@ -83,7 +85,7 @@ def baked(folder: Path, rig: str, pose: str) -> tuple[int, dict[str, F64]]:
 
 def aligned(paths: dict[str, F64], truth: dict[str, F64], turn: bool) -> tuple[F64, F64, list[str]]:
     """(T,N,3) of both from the hips; the first turned about the vertical as one, if it shall be."""
-    names = [name for name in truth if name != "hips" and name in paths]
+    names = [name for name in truth if name in BODY and name in paths]
     one = np.stack([paths[name] - paths["hips"] for name in names], 1)
     other = np.stack([truth[name] - truth["hips"] for name in names], 1)
     if turn:
@@ -114,9 +116,14 @@ def compared(folder: Path, rig: str, pose: str, height: float) -> dict[str, Any]
     }
     found = {"frames": count, "mean_percent": round(float(error.mean()), 2), "worst_frame_percent":
              round(float(error.mean(axis=1).max()), 2), "groups": groups}  # fmt: skip
-    if pose == "actor":
-        found["limbs_worst_deg"] = round(worst_limb(paths, truth), 3)
     return found
+
+
+def perfect(folder: Path, rig: str) -> dict[str, Any]:
+    """What the true joints come to: how far limbs point from the actor's while no foot is held."""
+    with np.load(folder / "truth.npz") as arrays:
+        truth = {name: arrays[name] for name in arrays.files}
+    return {"limbs_worst_deg": round(worst_limb(baked(folder, rig, "free")[1], truth), 3)}
 
 
 def worst_limb(paths: dict[str, F64], truth: dict[str, F64]) -> float:
@@ -161,11 +168,12 @@ def main() -> None:
         if not (folder / "frames").is_dir():
             stage(told.blender, "film", folder)
         poses = estimate(folder, told.models)
-        stage(told.blender, "bake", folder, *POSES.values())
+        stage(told.blender, "bake", folder, "actor", *POSES.values())
         made = json.loads((folder / "baked.json").read_text())
         rigs = {
             rig: {
                 "height_m": round(each["height"], 3),
+                "true joints": {**perfect(folder, rig), **each["poses"]["actor"]},
                 **{
                     name: {**compared(folder, rig, pose, each["height"]), **each["poses"][pose]}
                     for name, pose in POSES.items()

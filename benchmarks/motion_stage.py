@@ -98,7 +98,13 @@ def height_of(rig: Any) -> float:  # noqa: ANN401
     """Metres from the lowest joint to the top of the head bone, in rest."""
     bones = [bone for bone in rig.data.bones if bone.use_deform or bone.name.startswith("ORG-")]
     tops = [float((rig.matrix_world @ end).z) for bone in bones for end in (bone.head_local, bone.tail_local)]
-    return max(tops) - min(0.0, min(tops))
+    return max(tops) - min([0.0, *tops])
+
+
+def save_paths(rig: Any, path: Path) -> None:  # noqa: ANN401
+    """The joints' paths while the rig's action lasts, and its first frame."""
+    start, end = (round(each) for each in rig.animation_data.action.frame_range)
+    np.savez(path, first=start, **joint_paths(rig, range(start, end + 1)))
 
 
 def bake(folder: Path, poses: list[str]) -> dict[str, Any]:
@@ -108,15 +114,18 @@ def bake(folder: Path, poses: list[str]) -> dict[str, Any]:
         rig = open_rig(name)
         made[name] = {"height": height_of(rig), "poses": {}}
         for pose in poses:
-            began = time.perf_counter()
             path = str(folder / f"{pose}.npz")
+            # The actor was recorded from where he stands, turned; the films' poses are the world's.
+            rig.rotation_euler = (0.0, 0.0, demo_scene.HERO_HEADING if pose == "actor" else 0.0)
+            if pose == "actor":
+                bpy.ops.wanstage.retarget(pose_file=path, armature=rig.name, place="FILE", lock_feet=False)
+                save_paths(rig, folder / f"baked-{name}-free.npz")
+            began = time.perf_counter()
             bpy.ops.wanstage.retarget(pose_file=path, armature=rig.name, place="FILE")
             took = time.perf_counter() - began
             report = json.loads(rig.animation_data.action["wanstage_retarget"])
-            start, end = (round(each) for each in rig.animation_data.action.frame_range)
-            paths = joint_paths(rig, range(start, end + 1))
-            np.savez(folder / f"baked-{name}-{pose}.npz", first=start, **paths)
-            kept = ("direction", "slide_before", "slide_after", "jitter", "coverage")
+            save_paths(rig, folder / f"baked-{name}-{pose}.npz")
+            kept = ("direction", "slide_before", "slide_after", "jitter")
             made[name]["poses"][pose] = {"bake_s": round(took, 2), **{k: report[k] for k in kept if k in report}}
     return made
 

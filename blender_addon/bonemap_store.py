@@ -21,7 +21,7 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import state
+from . import compat, state
 from .capture.bonemap import JOINTS, BoneMap, Family, look_for_bones, match_family, read_family
 from .problems import UserProblem
 from .words import tr
@@ -161,6 +161,7 @@ def look() -> None:
     """Read the maps that drawing asked for, and the rows of the table."""
     from . import cast  # which needs shots, and those this
 
+    compat.keep_overrides()  # an autosave, which asks nobody, keeps what is chosen on these rigs then
     fill_rows()
     for window in bpy.context.window_manager.windows:
         cast.fill_rows(window.scene)

@@ -36,8 +36,11 @@ def offline_forced() -> bool:
 
 
 def keep_overrides() -> None:
-    """Before a save: since 5.0 what was chosen on an overridden rig is kept only if the linked rig has a group of ours
-    as well, which rigs from elsewhere have not; reading it makes one, in memory alone."""
+    """Before a save, and when the panel looks at rigs, since Blender saves by itself without a word.
+
+    Since 5.0 what was chosen on an overridden rig is kept only if the linked rig has a group of ours as well, which
+    rigs from elsewhere have not; reading it makes one, in memory alone.
+    """
     for item in bpy.data.objects:
         if item.type == "ARMATURE":
             for each in (item, item.data):

@@ -14,6 +14,8 @@ from .film import check, job
 from .panels import _Panel, sentence, split
 from .words import tr
 
+STRIP_SCALE = 7.0  # rows high
+
 
 class WANSTAGE_PT_motion(_Panel, bpy.types.Panel):
     """Have the motion of a film found."""
@@ -107,20 +109,19 @@ class WANSTAGE_PT_follow(_Panel, bpy.types.Panel):
 
 
 def draw_verdict(layout: Any, take: Any, told: dict[str, Any]) -> None:
-    """The sentences, the strip with the names of its rows, and the markers' end."""
+    """The sentences, the mean of each part of the body, the strip in the same order, and the markers' end."""
     for text in check.sentences(take):
         sentence(layout, text, "DOT")
     if take.choice.outdated:
         sentence(layout, tr("The rig as it is now: {what}", what=take.choice.outdated), "FILE_REFRESH")
-    picture = thumbnails.file_icon(f"{take.job_id} {check.STRIP} {told.get('made')}", check.strip_file(take))
-    row = layout.row()
-    names = row.column(align=True)
+    names = layout.column(align=True)
     for each in told["people"]:
         for part in check.PARTS:
             share = each.get("groups", {}).get(part)
             names.label(text=tr(part) if share is None else f"{tr(part)}  {100 * share:.0f} %", translate=False)
+    picture = thumbnails.file_icon(f"{take.job_id} {check.STRIP} {told.get('made')}", check.strip_file(take))
     if picture:
-        row.template_icon(icon_value=picture, scale=float(len(told["people"]) * len(check.PARTS)))
+        layout.template_icon(icon_value=picture, scale=STRIP_SCALE)
     if told.get("markers"):
         layout.operator("wanstage.clear_follow_markers", icon="MARKER")
 

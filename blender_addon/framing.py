@@ -25,6 +25,7 @@ from .capture import body as bodies
 from .capture import framing as frames
 from .capture.pictures import png_bytes, resize
 from .capture.reference import HANDS, JOINTS_SUFFIX, read_joints
+from .capture.upright import read_picture
 from .problems import UserProblem
 from .words import tr
 
@@ -156,34 +157,6 @@ def _unnoticed() -> Iterator[None]:
 
 
 # ---- files ---------------------------------------------------------------------------------------------------
-
-
-def read_picture(path: Path) -> Any:
-    """uint8 (h,w,3 or 4) sRGB, straight alpha, rows from the top. Raises CaptureProblem."""
-    try:
-        image = bpy.data.images.load(str(path), check_existing=False)
-    except RuntimeError as error:
-        problem = tr("The reference picture {file} cannot be read: choose a PNG or JPEG file.", file=path.name)
-        raise capture.CaptureProblem(problem) from error
-    try:
-        width, height = image.size
-        if not width or not height:
-            problem = tr("The reference picture {file} cannot be read: choose a PNG or JPEG file.", file=path.name)
-            raise capture.CaptureProblem(problem)
-        values = np.empty(width * height * image.channels, np.float32)
-        image.pixels.foreach_get(values)
-        deep, channels = image.is_float, image.channels
-    finally:
-        bpy.data.images.remove(image)
-    picture = values.reshape(height, width, channels)[::-1]
-    if channels < 3:
-        picture = np.repeat(picture[..., :1], 3, axis=2)
-    if deep:  # 16-bit files are linear in Blender
-        colour = np.clip(picture[..., :3], 0.0, 1.0)
-        encoded = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)
-        picture = np.concatenate([encoded, picture[..., 3:]], axis=2)
-    found = np.clip(np.rint(picture * 255.0), 0, 255).astype(np.uint8)
-    return found[..., :3] if channels == 4 and found[..., 3].min() == 255 else np.ascontiguousarray(found)
 
 
 def _write(scene: bpy.types.Scene, path: Path, found: Framed) -> Path:

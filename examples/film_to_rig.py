@@ -3,8 +3,9 @@
     python examples/film_to_rig.py FILM --rig RIG.blend --blender PROGRAM [--out DIR] [--person N] [--sheet PICTURE]
 
 RIG.blend is a file with a character (an armature and meshes that follow it; without one the examples' man moves).
-PROGRAM is a Blender or a Python that has bpy. DIR gets ``pose.npz``, ``rig.blend`` (the character with its new action and
-the film's camera) and ``overlay.mp4``. Runs in the backend's environment ('wanstage models pull pose hand face' first).
+PROGRAM is a Blender or a Python that has bpy. DIR gets ``pose.npz``, ``rig.blend`` (the character with its new action
+and the film's camera) and ``overlay.mp4``. Runs in the backend's environment
+('wanstage models pull pose hand face' first).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ RIG = ROOT / "examples" / "assets" / "previz_human.blend"
 SENSOR_MM = 36.0
 WIDEST_PX = 960
 SHEET = (4, 2)  # pictures across and down
+CELL_PX, MARGIN_PX = 320, 24
 
 
 def main() -> None:
@@ -57,7 +59,11 @@ def estimate(told: argparse.Namespace) -> None:
     command = [sys.executable, "-m", "backend.cli", "pose", str(told.film.resolve()), "-o"]
     command += [str(told.out.resolve() / "pose.npz")]
     for name in ("models", "height", "camera"):
-        command += [f"--{name}", str(value.resolve() if isinstance(value, Path) else value)] if (value := getattr(told, name)) else []
+        command += (
+            [f"--{name}", str(value.resolve() if isinstance(value, Path) else value)]
+            if (value := getattr(told, name))
+            else []
+        )
     subprocess.run(command, check=True, cwd=ROOT)
 
 
@@ -84,30 +90,47 @@ def lay_over(told: argparse.Namespace) -> Iterator[Path]:
     from wan_models.pose.footage import frames, open_footage
     from wan_models.video import write_mp4
 
-    footage, kept = open_footage(told.film), []
+    footage, drawings = open_footage(told.film), sorted(told.out.joinpath("rig").glob("*.png"))
+    wanted = {drawings[round(each)] for each in np.linspace(0, len(drawings) - 1, SHEET[0] * SHEET[1])}
+    kept: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]] = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for index, image in enumerate(frames(footage)):
-            drawn = cv2.imread(str(told.out / "rig" / f"{index + 1:04d}.png"), cv2.IMREAD_UNCHANGED)
+            drawing = told.out / "rig" / f"{index + 1:04d}.png"
             width = min(WIDEST_PX, image.shape[1])
             size = (width // 2 * 2, round(image.shape[0] * width / image.shape[1]) // 2 * 2)
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-            if drawn is not None:
+            picture = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            if drawing.is_file():
+                drawn = cv2.imread(str(drawing), cv2.IMREAD_UNCHANGED)
                 drawn = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA).astype(np.float32)
                 part = drawn[..., 3:] / 255
-                image = np.rint(drawn[..., 2::-1] * part + image * (1 - part)).astype(np.uint8)
-                kept.append(cv2.resize(image, (320, round(320 * size[1] / size[0])), interpolation=cv2.INTER_AREA))
-            yield image
+                picture = np.rint(drawn[..., 2::-1] * part + picture * (1 - part)).astype(np.uint8)
+                if drawing in wanted:
+                    kept.append((picture, part[..., 0] > 0))
+            yield picture
 
     target = told.out / "overlay.mp4"
     write_mp4(target, pictures(), footage.fps)
     yield target
     if told.sheet and kept:
-        across, down = SHEET
-        chosen = [kept[round(each)] for each in np.linspace(0, len(kept) - 1, across * down)]
-        rows = [np.hstack(chosen[row * across : (row + 1) * across]) for row in range(down)]
-        cv2.imwrite(str(told.sheet), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
+        cv2.imwrite(str(told.sheet), sheet(kept)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])
         yield told.sheet
+
+
+def sheet(kept: list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]) -> NDArray[np.uint8]:
+    """The pictures side by side, cut to where the rig ever is."""
+    import cv2
+
+    ever = np.any([part for _, part in kept], axis=0)
+    across, down = np.flatnonzero(ever.any(axis=0)), np.flatnonzero(ever.any(axis=1))
+    left, right = max(0, across[0] - MARGIN_PX), across[-1] + MARGIN_PX
+    top, bottom = max(0, down[0] - MARGIN_PX), down[-1] + MARGIN_PX
+    cut = [picture[top:bottom, left:right] for picture, _ in kept]
+    size = (CELL_PX, round(CELL_PX * cut[0].shape[0] / cut[0].shape[1]))
+    small = [cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in cut]
+    small += [np.zeros_like(small[0])] * (-len(small) % SHEET[0])
+    rows = [np.hstack(small[start : start + SHEET[0]]) for start in range(0, len(small), SHEET[0])]
+    return np.asarray(np.vstack(rows), np.uint8)
 
 
 def stage(given: dict[str, Any]) -> None:
@@ -189,8 +212,8 @@ def film_camera(
     camera.data.sensor_fit, camera.data.sensor_width = "HORIZONTAL", SENSOR_MM
     place, turn, _ = rig.matrix_world.decompose()
     base = Matrix.Translation(place) @ turn.to_matrix().to_4x4()
-    for index, (matrix, (fx, _, cx, cy)) in enumerate(zip(world, inner, strict=True)):
-        matrix = np.array(matrix)
+    for index, (eye, (fx, _, cx, cy)) in enumerate(zip(world, inner, strict=True)):
+        matrix = np.array(eye)
         matrix[:3, 3] *= scale
         camera.matrix_world = base @ Matrix(matrix.tolist())
         camera.data.lens = SENSOR_MM * fx / source["width"]

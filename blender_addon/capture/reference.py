@@ -20,7 +20,9 @@ from .evaluate import bare_copy, character_objects, find_armature, find_camera, 
 from .look import render_png, rendered, set_render
 from .maps import AssetSink, array_ref
 from .params import CaptureProblem, CharacterParams, ShotParams
+from .pictures import png_bytes
 from .pose import Array, CharacterPose, RigReader, TrackBuilder, check_shot
+from .upright import orientation, read_picture
 
 if TYPE_CHECKING:
     from protocol.specs import ImageRef, Reference
@@ -83,7 +85,10 @@ def _write_joints(path: Path, width: int, height: int, pose: CharacterPose) -> N
 
 
 def load_reference(path: str | Path, folder: AssetSink) -> Reference:
-    """A PNG or JPEG, with the joints beside it when there are any, as a protocol ``Reference``. CaptureProblem."""
+    """A PNG or JPEG, with the joints beside it when there are any, as a protocol ``Reference``. CaptureProblem.
+
+    A photograph whose EXIF says how to turn it is sent as an upright PNG; joints beside it are of the upright picture.
+    """
     picture = Path(path)
     try:
         data = picture.read_bytes()
@@ -94,6 +99,8 @@ def load_reference(path: str | Path, folder: AssetSink) -> Reference:
             reason=error.strerror,
         )
         raise CaptureProblem(msg) from error
+    if orientation(data) != 1:
+        data = png_bytes(read_picture(picture))
     media_type, width, height = picture_header(data, picture.name)
     if not (64 <= width <= 4096 and 64 <= height <= 4096):
         msg = tr(

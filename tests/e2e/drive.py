@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from backend import png
 from backend.translate import load_array
 from protocol import specs
 from protocol.assets import AssetFolder
@@ -88,9 +88,7 @@ def differences(data: NDArray[Any]) -> bytes:
 
 def picture(folder: AssetFolder, pixels: NDArray[np.uint8]) -> specs.ImageRef:
     """Store uint8 (h,w,3) or (h,w,4) as PNG."""
-    order = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
-    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, order))
-    return specs.ImageRef(folder.add(data.tobytes()), pixels.shape[1], pixels.shape[0])
+    return specs.ImageRef(folder.add(png.encode(pixels)), pixels.shape[1], pixels.shape[0])
 
 
 def job(pack: specs.DrivePack, task: specs.Task, encoding: Any = "png") -> specs.JobSpec:

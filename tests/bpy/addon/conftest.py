@@ -97,16 +97,22 @@ make_tiny(Path(sys.argv[1]), sys.argv[2:])
 """
 
 
-@pytest.fixture(scope="module")
-def wan_backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
-    """A backend whose video models are tiny checkpoints in the released layout."""
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tiny checkpoints of the video models, in the released layout; only read."""
     folder = tmp_path_factory.mktemp("models")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [backend_python(), "-c", MAKE_TINY, str(folder), "wan2.2-animate-14b", "wan2.2-i2v-a14b",
                "wan2.2-ti2v-5b", "wan2.2-s2v-14b"]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
-    made = Backend(tmp_path_factory.mktemp("wan"), "--models", str(folder), "--workers", "cpu:1", "--offline")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wan_backend(tmp_path_factory: pytest.TempPathFactory, tiny_models: Path) -> Iterator[Backend]:
+    """A backend whose video models are tiny checkpoints in the released layout."""
+    made = Backend(tmp_path_factory.mktemp("wan"), "--models", str(tiny_models), "--workers", "cpu:1", "--offline")
     made.start()
     yield made
     made.stop()

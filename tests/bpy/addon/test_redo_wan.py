@@ -21,7 +21,13 @@ import clicks  # noqa: E402
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT_S = 300.0
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(
+        bpy.app.version[:2] != (5, 0),
+        reason="run on Blender 5.0 alone: minutes of the backend's, nothing of a version's",
+    ),
+]
 
 
 @pytest.fixture

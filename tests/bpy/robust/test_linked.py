@@ -109,6 +109,24 @@ def test_a_choice_on_an_override_through_undo(saved: Any, library: Path, tmp_pat
         assert bpy.data.objects[name, None].wanstage.reference == str(PERSON)
 
 
+def test_a_choice_on_an_override_in_what_blender_saves_by_itself(saved: Any, library: Path, tmp_path: Path) -> None:
+    """An autosave asks nobody: once the panel has looked at the rigs, it keeps the choice too."""
+    from blender_addon import bonemap_store, handlers
+
+    cast = link(library, "collections", "Cast")
+    saved.collection.children.link(cast)
+    local = cast.override_hierarchy_create(saved, saved.view_layers[0])
+    saved.collection.children.unlink(cast)
+    rig = next(item for item in local.all_objects if item.type == "ARMATURE")
+    name = rig.name
+    bonemap_store.look()
+    rig.wanstage.reference = str(PERSON)
+    bpy.app.handlers.save_pre.remove(handlers.wanstage_save_pre)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "auto.blend"), copy=True)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "auto.blend"))
+    assert bpy.data.objects[name, None].wanstage.reference == str(PERSON)
+
+
 def test_a_linked_character_beside_a_local_namesake(saved: Any, library: Path, hold: Any) -> None:
     """A local armature of the same name in another scene is not the one that is captured."""
     from blender_addon import shots

@@ -66,13 +66,14 @@ def test_a_better_model_that_lacks_its_weights_is_said(shot: Any, offer: Any) ->
     from blender_addon import presets
 
     offer(model("wan2.2-animate-14b", ("animate", "replace"), 30.0, (LACKS,)), SECOND)
-    said = presets.apply(shot, "animate")
+    said, well = presets.apply(shot, "animate")
+    assert not well
     assert shot.wanstage.model == "wan2.2-animate-2-14b"
     assert said == (
         "Animate a Character: Wan2.2-Animate-2-14B. Wan2.2-Animate-14B would be better. "
         "No weights: run 'wanstage models pull wan2.2-animate-14b' at the backend"
     )
-    said = presets.apply(shot, "replace")
+    said, _well = presets.apply(shot, "replace")
     assert (shot.wanstage.engine, shot.wanstage.model) == ("draft", "draft")
     assert said.startswith("Replace, Keep the Plate: Draft. Wan2.2-Animate-14B would be better")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from backend import png
 from backend.headers import check_images
 from backend.translate import LazyMaps, load_array, load_image, load_sound, to_request
 from protocol import specs
@@ -30,9 +32,7 @@ def array(folder: AssetFolder, data: np.ndarray[Any, Any], codec: specs.Codec = 
 
 
 def picture(folder: AssetFolder, pixels: np.ndarray[Any, Any], width: int = 64, height: int = 64) -> specs.ImageRef:
-    swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
-    _, data = cv2.imencode(".png", cv2.cvtColor(pixels, swap[pixels.shape[2]]))
-    return specs.ImageRef(folder.add(data.tobytes()), width, height)
+    return specs.ImageRef(folder.add(png.encode(pixels)), width, height)
 
 
 def test_a_sound_is_its_asset_s_own_file(folder: AssetFolder) -> None:
@@ -205,3 +205,17 @@ def test_every_kind_of_picture_becomes_rgb(folder: AssetFolder, shape: tuple[int
     assert found.shape == (64, 64, 4 if alpha else 3)
     assert found.dtype == np.uint8
     assert found[0, 0, 0] == 156
+
+
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (3, 2), (6, 3), (8, 1)])
+def test_a_photograph_is_turned_as_its_exif_says(folder: AssetFolder, orientation: int, turns: int) -> None:
+    """A camera that lay on its side: the pixels are stored as it lay."""
+    stored = np.zeros((96, 64, 3), np.uint8)
+    stored[:24] = (250, 30, 30)
+    data = cv2.imencode(".jpg", cv2.cvtColor(stored, cv2.COLOR_RGB2BGR))[1].tobytes()
+    told = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    photo = data[:2] + b"\xff\xe1" + struct.pack(">H", len(told) + 2) + told + data[2:]
+    found = load_image(folder, specs.ImageRef(folder.add(photo), 64, 96, "image/jpeg"), "reference")
+    wanted = np.rot90(stored, turns)
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).mean() < 4
