@@ -21,12 +21,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import driver
+import test_window
 from driver import ROOT, Picture, Place, Window, wait_for
 
 SIZE = (1280, 1000)
 RING = (60, 165, 255)  # blue, green, red
-MOST_BYTES = 150_000
+MOST_BYTES, MOST_BYTES_WHOLE = 150_000, 290_000
 MODELS = ("wan2.2-animate-14b", "wan2.2-i2v-a14b", "wan2.2-ti2v-5b", "wan2.2-s2v-14b")
+MISSING = "wan2.2-animate-2-14b"
 ICONS = ("SOLO_OFF", "CHECKMARK", "PRESET")
 
 
@@ -54,12 +56,13 @@ def marked(picture: Picture, marks: Sequence[Mark]) -> Picture:
     return drawn
 
 
-def save(path: Path, picture: Picture) -> None:
+def save(path: Path, picture: Picture, most: int = MOST_BYTES) -> None:
     """A PNG with a palette, as large as it may be."""
     image = Image.fromarray(np.ascontiguousarray(picture[:, :, ::-1]))
     for colours in (256, 128, 64, 32):
-        image.quantize(colours, Image.Quantize.MAXCOVERAGE, 2, dither=Image.Dither.NONE).save(path, optimize=True)
-        if path.stat().st_size <= MOST_BYTES:
+        way = Image.Quantize.MEDIANCUT if most > MOST_BYTES else Image.Quantize.MAXCOVERAGE  # a take has many shades
+        image.quantize(colours, way, 2, dither=Image.Dither.NONE).save(path, optimize=True)
+        if path.stat().st_size <= most:
             break
     sys.stdout.write(f"{path.name}: {path.stat().st_size // 1024} KB\n")
     sys.stdout.flush()
@@ -71,11 +74,12 @@ class Album:
     def __init__(self, window: Window, out: Path) -> None:
         self.window, self.out = window, out
 
-    def whole(self, name: str, *marks: Mark) -> None:
-        """The 3D view with its sidebar, without the editors to the right of it."""
+    def whole(self, name: str, *marks: Mark, wide: bool = False) -> None:
+        """The 3D view with its sidebar; when wide, with the editors to the right of it too."""
         side = self.window.sidebar()
         shown = marked(self.window.grab(), marks)
-        save(self.out / f"{name}.png", shown[26 : self.window.size[1] - 22, : side.x + side.width])
+        whole = shown[26 : self.window.size[1] - 22, : None if wide else side.x + side.width]
+        save(self.out / f"{name}.png", whole, MOST_BYTES_WHOLE)
 
     def side(self, name: str, *marks: Mark, top: str = "", last: str = "", view: int = 60) -> None:
         """The sidebar from one label to another, and some of the view beside it for the numbers."""
@@ -138,9 +142,9 @@ def tour(folder: Path, hero: Path, out: Path, wanted: Sequence[str]) -> None:
         window.learn_icons(*ICONS)
         window.open_tab()
         shot(album)
-        for name, part in PARTS.items():
-            if name in wanted:
-                part(album)
+        for name in wanted:
+            if name in PARTS:
+                PARTS[name](album)
     finally:
         driver.keep(window)
         driver.stop(backend)
@@ -158,13 +162,31 @@ def shot(album: Album) -> None:
     window.close_panel("Shot")
 
 
-def tasks(album: Album) -> None:
-    """One picture of Characters, Look and Generate for each task; numbers are the steps of its page."""
-    window = album.window
+def give_reference(window: Window) -> None:
+    """The examples' man is who the rig becomes."""
     shutil.copy(ROOT / "examples" / "assets" / "reference_man.png", window.folder / "reference.png")
     joints = ROOT / "examples" / "assets" / "reference_man.png.joints.json"
     shutil.copy(joints, window.folder / "reference.png.joints.json")
     window.run('bpy.data.objects["Hero"].wanstage.reference = "//reference.png"')
+
+
+def shade(window: Window, kind: str) -> None:
+    """Of the 3D view: SOLID, or MATERIAL, whose materials are compiled first: the picture then stays for 4 s."""
+    window.run(f"area_of('VIEW_3D').spaces[0].shading.type = '{kind}'")
+    same, before = 0, window.grab()
+    for _ in range(80):
+        window.mouse("sleep", 1)
+        now = window.grab()
+        same = same + 1 if np.array_equal(before, now) else 0
+        if same == (4 if kind == "MATERIAL" else 1):
+            return
+        before = now
+
+
+def tasks(album: Album) -> None:
+    """One picture of Characters, Look and Generate for each task; numbers are the steps of its page."""
+    window = album.window
+    give_reference(window)
     window.open_panel("Takes", wanted=False)
     for name, code, prompt, more in TASKS:
         window.run(f"{code}\nbpy.context.scene.wanstage.prompt = {prompt!r}")
@@ -205,26 +227,63 @@ TASKS = (
 )
 
 
-def first_take(album: Album) -> None:
-    """The check, a draft while it is made, and done."""
+def models(album: Album) -> None:
+    """The models of a task in the menu; one that lacks its weights."""
     window = album.window
-    window.run(PRESET.format("draft"))
+    window.run(PRESET.format("animate"))
     window.close_panel("Look")
-    window.open_panel("Will This Shot Work?")
-    window.press_button("Check Shot", lambda: window.sees("Nothing stands in the way") or window.seen()["capturing"],
-                        "the check")  # fmt: skip
-    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the check")
-    window.rest()
-    album.side("preflight", album.mark(7, "Check Shot"), top="Generate")
-    window.close_panel("Will This Shot Work?")
+    window.settle()
+    preset = window.find_icon("PRESET", window.sidebar())
+    window.click(preset.x + 60, preset.middle[1] + 26)
+    window.mouse("sleep", 1.5)
+    side, top = window.sidebar(), preset.y - 50
+    columns = slice(side.x, side.x + side.width - 24)
+    menu = window.grab()[top : top + 320, columns].copy()
+    window.press("Escape")
+    wait_for(lambda: "wan/" + MISSING in window.seen()["models"], 20, "the missing model")
+    window.run(f'bpy.context.scene.wanstage.model_menu = "wan/{MISSING}"')
+    window.settle()
+    gap = np.full((320, 16, 3), 255, np.uint8)
+    save(album.out / "models.png", np.concatenate([menu, gap, window.grab()[top : top + 320, columns]], axis=1))
+
+
+SMALL = """
+bpy.context.scene.frame_end, bpy.context.scene.wanstage.fps = 21, 24
+own = bpy.context.scene.wanstage
+own.engine, own.model, own.plate_samples = "draft", "draft", 4
+own.size, own.width, own.height = "CUSTOM", 640, 368
+"""
+
+
+def first_take(album: Album) -> None:
+    """A draft while it is made, and done."""
+    window = album.window
+    window.run(PRESET.format("draft") + SMALL + "own.prompt = 'a man walks on a sunny street corner'")
+    window.close_panel("Characters")
     window.open_panel("Takes")
     generate(window)
     wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
     album.whole("progress", album.row(8, "Generate", -1))
-    wait_for(lambda: window.seen()["takes"][0]["state"] == "finished", 600, "the draft")
-    window.run("bpy.context.scene.frame_set(20)")
-    window.rest()
-    album.whole("take")
+    finished(window, 1)
+
+
+def check(album: Album) -> None:
+    """What stands in the way of the shot."""
+    window = album.window
+    window.close_panel("Takes")
+    window.open_panel("Generate")
+    window.open_panel("Will This Shot Work?")
+    window.press_button("Check Shot", lambda: window.sees("Nothing stands in the way") or window.seen()["capturing"],
+                        "the check")  # fmt: skip
+    wait_for(lambda: not window.seen()["capturing"], 120, "the end of the check")
+    window.settle()
+    album.side("preflight", album.mark(7, "Check Shot"), top="Will This Shot Work?")
+
+
+def finished(window: Window, count: int) -> None:
+    """Wait until so many takes are there, all finished, and nothing is captured."""
+    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * count, 400, f"take {count}")
+    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
 
 
 def generate(window: Window) -> None:
@@ -238,19 +297,20 @@ def generate(window: Window) -> None:
 def choose(album: Album) -> None:
     """A second take, the comparison, a star, the accepted take."""
     window = album.window
-    window.run('bpy.ops.wanstage.task_preset(preset="animate")\nown = bpy.context.scene.wanstage\n'
-               'own.engine = own.model = "draft"\nown.size = "832x480"')  # fmt: skip
+    give_reference(window)
+    window.run(PRESET.format("animate") + SMALL + "own.prompt = 'a man in a grey shirt on a street corner'")
     generate(window)
-    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * 2, 600, "the second take")
+    finished(window, 2)
+    window.close_panel("Look")
     window.close_panel("Generate")
-    window.run("area_of('VIEW_3D').spaces[0].shading.type = 'MATERIAL'")
+    window.run("bpy.context.scene.frame_set(16)")
+    shade(window, "MATERIAL")
     window.open_panel("Compare")
     window.choose("Compare With", "Take 1")
-    for _ in range(4):  # materials are compiled
-        window.rest()
-    album.whole("compare", album.row(9, "Wipe"))
+    shade(window, "MATERIAL")
+    album.whole("takes")
     window.press_button("End Comparison", lambda: window.sees("Compare With"), "the end of the comparison")
-    window.run("area_of('VIEW_3D').spaces[0].shading.type = 'SOLID'")
+    shade(window, "SOLID")
     window.close_panel("Compare")
     window.row("Take 2").click_icon("SOLO_OFF")
     window.rest()
@@ -259,6 +319,7 @@ def choose(album: Album) -> None:
     accept = window.find_icon("CHECKMARK", beside)
     window.click(*accept.middle)
     window.rest()
+    window.run("if bpy.context.scene.wanstage.takes[1].choice.verdict != 'accepted': raise ValueError('not accepted')")
     album.whole("accept", Mark(10, accept.grown(4)))
 
 
@@ -269,10 +330,10 @@ def timeline(album: Album) -> None:
         "scene = bpy.context.scene\nwide = scene.camera\nclose = bpy.data.objects.new('Close', wide.data.copy())\n"
         "scene.collection.objects.link(close)\nclose.matrix_world = wide.matrix_world.copy()\nclose.data.lens = 60\n"
         "close.location.x += 0.3\n"
-        "for name, frame, camera in (('Wide', 1, wide), ('Close', 17, close)):\n"
+        "for name, frame, camera in (('Wide', 1, wide), ('Close', 9, close)):\n"
         "    scene.timeline_markers.new(name, frame=frame).camera = camera\n"
         "own = scene.wanstage\nown.task, own.engine, own.model = 'i2v', 'draft', 'draft'\n"
-        "own.size, own.width, own.height = 'CUSTOM', 416, 240"
+        "own.size, own.width, own.height, scene.frame_end = 'CUSTOM', 416, 240, 17"
     )
     window.close_panel("Takes")
     window.open_panel("Shot")
@@ -280,29 +341,54 @@ def timeline(album: Album) -> None:
     if window.sees("List Shots", window.sidebar()):
         window.click_on("List Shots")
         window.rest()
-    button = album.row(5, "Submit All Shots")
+    button = album.row(8, "Submit All Shots")
     count = len(window.seen()["takes"])
     window.press_button("Submit All Shots", lambda: len(window.seen()["takes"]) > count or window.seen()["capturing"],
                         "the first shot")  # fmt: skip
     wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"] * 2, 600, "both shots")
     window.rest()
-    album.whole("timeline", button)
+    show_strips(window)
+    album.whole("timeline", button, wide=True)
     window.close_panel("Shots from the Timeline")
     window.close_panel("Shot")
+
+
+STRIPS = """
+area = next(area for area in bpy.context.window_manager.windows[0].screen.areas
+            if area.type in ("PROPERTIES", "SEQUENCE_EDITOR"))
+area.type = "SEQUENCE_EDITOR"
+area.spaces[0].show_region_channels = area.spaces[0].show_region_toolbar = False
+"""
+ALL_STRIPS = (
+    STRIPS
+    + """
+region = next(region for region in area.regions if region.type == "WINDOW")
+with bpy.context.temp_override(window=bpy.context.window_manager.windows[0], area=area, region=region):
+    bpy.ops.sequencer.view_all()
+"""
+)
+
+
+def show_strips(window: Window) -> None:
+    """The sequencer at the right, with all that is in it."""
+    window.run(STRIPS)
+    window.settle()
+    window.run(ALL_STRIPS)
+    window.settle()
 
 
 def talking(album: Album) -> None:
     """A line on the sequencer, the person on the plane."""
     window = album.window
     shutil.copy(ROOT / "tests" / "fixtures" / "speech" / "sentence.flac", window.folder / "line.flac")
-    portrait(window.folder)
+    test_window.portrait(window.folder)
     window.run(
         "scene = bpy.context.scene\nscene.timeline_markers.clear()\nown = scene.wanstage\n"
-        "own.task, own.engine, own.model = 's2v', 'draft', 'draft'\nown.size, own.fps = '832x480', 16.0\n"
+        "own.task, own.engine, own.model = 's2v', 'draft', 'draft'\nown.fps, scene.frame_end = 16.0, 33\n"
+        "own.size, own.width, own.height = 'CUSTOM', 640, 368\n"
         "bpy.data.objects['Hero'].wanstage.reference = '//portrait.png'\n"
         f"strips = (scene.sequence_editor or scene.sequence_editor_create()).sequences\n"
-        f"line = strips.new_sound('Line', r'{window.folder / 'line.flac'}', 9, 1)\n"
-        "area_of('DOPESHEET_EDITOR').type = 'SEQUENCE_EDITOR'"
+        f"line = strips.new_sound('Line', r'{window.folder / 'line.flac'}', 1, -8)\nline.sound.filepath = '//line.flac'"
     )
     window.open_panel("Look")
     window.open_panel("Generate")
@@ -310,15 +396,24 @@ def talking(album: Album) -> None:
     generate(window)
     wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 600, "the talking shot")
     window.run("bpy.context.scene.frame_set(15)")
-    window.rest()
-    album.whole("talking", album.row(8, "Generate", -1))
+    show_strips(window)
+    album.whole("talking_panel", wide=True)
 
 
-def portrait(folder: Path) -> None:
-    """``portrait.png``: head and shoulders of the reference's man, and his joints beside it."""
-    import test_window
-
-    test_window.portrait(folder)
+def panel(album: Album) -> None:
+    """The whole panel, and a take of the man on its plane, as one sees it in Material Preview."""
+    window = album.window
+    give_reference(window)
+    window.run(PRESET.format("animate") + SMALL + "own.prompt = 'a man in a grey shirt on a street corner'")
+    window.close_panel("Characters")
+    window.open_panel("Takes")
+    count = len(window.seen()["takes"])
+    generate(window)
+    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
+    window.run("bpy.context.scene.frame_set(16)")
+    shade(window, "MATERIAL")
+    album.whole("panel")
+    shade(window, "SOLID")
 
 
 def takes(album: Album) -> None:
@@ -330,11 +425,8 @@ def takes(album: Album) -> None:
 def follow(album: Album) -> None:
     """A draft of the man compared with its rig, whose left arm was moved since; the panel that finds motion."""
     window = album.window
-    shutil.copy(ROOT / "examples" / "assets" / "reference_man.png", window.folder / "reference.png")
-    joints = ROOT / "examples" / "assets" / "reference_man.png.joints.json"
-    shutil.copy(joints, window.folder / "reference.png.joints.json")
+    give_reference(window)
     window.run(
-        'bpy.data.objects["Hero"].wanstage.reference = "//reference.png"\n'
         "scene = bpy.context.scene\nscene.frame_end = 24\nown = scene.wanstage\nown.task = 'animate'\n"
         "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 1"
     )
@@ -373,7 +465,16 @@ for frame in range(12, 27):
     bone.keyframe_insert("rotation_quaternion", frame=frame)
 scene.frame_set(1)
 """
-PARTS = {"panels": tasks, "takes": takes, "timeline": timeline, "talking": talking, "follow": follow}
+PARTS = {
+    "panels": tasks,
+    "models": models,
+    "panel": panel,
+    "takes": takes,
+    "timeline": timeline,
+    "talking": talking,
+    "check": check,
+    "follow": follow,
+}
 
 
 def main() -> None:

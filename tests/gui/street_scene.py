@@ -41,8 +41,11 @@ def build() -> None:
     for item in rig.children:
         for made in item.data.materials:
             made.diffuse_color = CLAY
+            shader = made.node_tree.nodes["Principled BSDF"].inputs
+            shader["Base Color"].default_value = CLAY
+            shader["Metallic"].default_value, shader["Roughness"].default_value = 0.0, 0.7
     scene.frame_end = FRAMES
-    scene.cycles.samples, scene.cycles.use_denoising = 4, False
+    scene.cycles.samples, scene.cycles.use_denoising = 24, False
     own = scene.wanstage
     own.prompt, own.task, own.size = "", "i2v", "832x480"
     own.engine = own.model = "draft"
