@@ -270,6 +270,7 @@ def first_take(album: Album) -> None:
 def check(album: Album) -> None:
     """What stands in the way of the shot."""
     window = album.window
+    window.run(PRESET.format("draft") + SMALL)
     window.close_panel("Takes")
     window.open_panel("Generate")
     window.open_panel("Will This Shot Work?")
