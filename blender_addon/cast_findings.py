@@ -15,7 +15,7 @@ from .capture import framing as frames
 from .capture import proportions
 from .capture.bonemap import NEEDED
 from .capture.reference import read_joints
-from .findings import Finding, Fix
+from .finding import Finding, Fix
 from .problems import UserProblem
 from .words import noted, tr
 

@@ -17,6 +17,7 @@ import bpy
 from . import (
     bonemap_store,
     capture,
+    cast_findings,
     catalog,
     estimates,
     motion,
@@ -316,8 +317,6 @@ def _task(scene: bpy.types.Scene) -> Iterator[Finding]:
     shot = scene.wanstage
     for sentence in preflight.task_problems(scene, shot.task):
         yield Finding("task", "error", sentence)
-    from . import cast_findings  # which needs Finding
-
     yield from cast_findings.of_settings(scene)
 
 
@@ -368,8 +367,6 @@ def _of_motion(scene: bpy.types.Scene) -> Generator[state.CaptureState, None, li
     found: list[Finding] = []
     for character in taken.characters:
         found += _of_character(scene, wanted, character)
-    from . import cast_findings  # which needs Finding
-
     return [*found, *cast_findings.of_proportions(scene, taken)]
 
 
