@@ -49,8 +49,9 @@ class WANSTAGE_MT_presets(bpy.types.Menu):
         layout = self.layout
         for name, each in presets.PRESETS.items():
             layout.operator("wanstage.task_preset", text=each.title, icon=each.icon).preset = name
-        layout.separator()
-        bpy.types.Menu.draw_preset(self, context)
+        if bpy.utils.preset_paths(presets.FOLDER):  # else Blender says that paths are missing
+            layout.separator()
+            bpy.types.Menu.draw_preset(self, context)
 
 
 class WANSTAGE_OT_add_preset(AddPresetBase, bpy.types.Operator):

@@ -145,12 +145,13 @@ class Window:
                 self._words[text] = trimmed(drawn["arr_0"])
         return self._words[text]
 
-    def places(self, text: str, within: Place | None = None) -> list[Place]:
-        """Where a label stands alone, from the top down; empty when nowhere."""
+    def places(self, text: str, within: Place | None = None, *, underlined: bool = False) -> list[Place]:
+        """Where a label stands alone, from the top down; empty when nowhere. ``underlined``: one of its letters may be,
+        as in menus."""
         whole = cv2.cvtColor(self.grab(), cv2.COLOR_BGR2GRAY)
         wanted = self.words(text)
         found = matches(whole, wanted, ALIKE, within)
-        return [place for place in found if is_alone(whole, place) and is_same(whole, place, wanted)]
+        return [place for place in found if is_alone(whole, place) and (underlined or is_same(whole, place, wanted))]
 
     def sees(self, text: str, within: Place | None = None) -> bool:
         """Whether the label is on the screen."""
@@ -258,11 +259,11 @@ class Window:
     def open_menu(self, menu: str | Place, item: str) -> Place:
         """Open a menu by what it shows now; where an item of it is."""
         place = self.scroll_to(menu) if isinstance(menu, str) else menu
-        before = [(each.x, each.y) for each in self.places(item)]  # the same words elsewhere, as in the list of takes
-        for _ in range(4):
-            self.click(*place.middle)
-            self.mouse("sleep", 0.8)
-            found = [each for each in self.places(item) if (each.x, each.y) not in before]
+        before = [(each.x, each.y) for each in self.places(item, underlined=True)]  # elsewhere, as in lists
+        x, y = place.middle
+        for _ in range(4):  # at once, as a menu that is open before the button is let go takes what is under the mouse
+            self.mouse("mousemove", x - 2, y, "sleep", 0.15, "mousemove", x, y, "sleep", 0.35, "click", 1, "sleep", 0.8)
+            found = [each for each in self.places(item, underlined=True) if (each.x, each.y) not in before]
             if found:
                 return found[0]
             self.press("Escape")
@@ -407,7 +408,8 @@ def install(folder: Path) -> Path:
 
 def variables(folder: Path, scripts: Path, **more: str) -> dict[str, str]:
     """The environment of a window: its own user folders, numpy, no backend of the user's."""
-    return {**os.environ, "BLENDER_USER_SCRIPTS": str(scripts), "BLENDER_USER_CONFIG": str(folder / "config"),
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANSTAGE_BACKEND_")}
+    return {**kept, "BLENDER_USER_SCRIPTS": str(scripts), "BLENDER_USER_CONFIG": str(folder / "config"),
             "PYTHONPATH": str(modules()), "WANSTAGE_DATA": str(folder / "data"),
             "WANSTAGE_CONNECTION": str(folder / "none.json"), **more}  # fmt: skip
 

@@ -50,7 +50,7 @@ def test_the_shot_is_checked_and_mended(opened: Window, tmp_path: Path) -> None:
     sys.stdout.write(f"findings {seen['findings']}, longest step {seen['step_ms']} ms, drawing {seen['draw_ms']}\n")
     assert seen["fresh"]
     assert seen["draw_ms"]["preflight"] < DRAW_MS
-    opened.press_button("Use 416 x 240", lambda: "size" not in opened.seen()["findings"], "the mended size")
+    opened.press_button("Use 412 x 240", lambda: "size" not in opened.seen()["findings"], "the mended size")
 
 
 @pytest.mark.parametrize("opened", ["shot"], indirect=True)

@@ -54,6 +54,11 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     star = window.row("Take 2")
     window.repeat(lambda: star.click_icon("SOLO_OFF"), lambda: window.seen()["takes"][1]["starred"], "the star")
     assert [take["seen"] for take in window.seen()["takes"]] == [True, False, False, False]
+    window.repeat(
+        lambda: window.click(*window.row("Take 2").place.middle),
+        lambda: window.seen()["selected"] == 1,
+        "the second take selected",
+    )
     window.rest()
     window.find("Done, seed 42")
     window.shoot(shots / "accepted.png")
