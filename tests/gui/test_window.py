@@ -149,7 +149,7 @@ def talk(window: Window, shots: Path) -> None:
     window.shoot(shots / "talk.png")
     generate(window)
     finished(window, 4)
-    wait_for(lambda: window.seen()["strips"] == [["Line", False], ["Take 4", True]], 10, "the take's sound")
+    wait_for(lambda: window.seen()["strips"] == [["Line", False], ["Take 4", True]], 60, "the take's sound")
     window.wish("play")
     window.rest()
     window.shoot(shots / "talking.png")
