@@ -22,7 +22,7 @@ import bpy
 import numpy as np
 
 from . import compat, state
-from .capture.bonemap import JOINTS, BoneMap, Family, look_for_bones, match_family, read_family
+from .capture.bonemap import JOINTS, BoneMap, Family, look_for_bones, match_family, read_family, strip_namespaces
 from .problems import UserProblem
 from .words import tr
 
@@ -152,8 +152,7 @@ def known(item: bpy.types.Object) -> BoneMap | None:
         return read(item)
     if found is None or (found.revision, found.text) != (state.now.revision, texts(item)):
         _wanted.add(item.name_full)
-        if not bpy.app.timers.is_registered(look):
-            bpy.app.timers.register(look, first_interval=LOOK_S)
+        want_rows()
     return found.map if found is not None else None
 
 
@@ -194,7 +193,7 @@ def fill_rows() -> None:
 
 
 def want_rows() -> None:
-    """From drawing, which may not write: have them filled after it."""
+    """From drawing, which may not write: have ``look`` do its work after it."""
     if not bpy.app.background and not bpy.app.timers.is_registered(look):
         bpy.app.timers.register(look, first_interval=LOOK_S)
 
@@ -282,10 +281,7 @@ def from_json(item: bpy.types.Object, text: str, name: str) -> tuple[int, list[s
     UserProblem for what is no such file, and when the rig has none of its bones.
     """
     family, nothing = _family(text, name)
-    names = {bone.name: bone.name for bone in item.data.bones}
-    for bone in item.data.bones:
-        names.setdefault(bone.name.replace("|", ":").rsplit(":", 1)[-1], bone.name)
-    bones, _ = match_family(family, names)
+    bones, _ = match_family(family, strip_namespaces([bone.name for bone in item.data.bones]))
     if not bones:
         raise UserProblem(
             tr("{rig} has none of the bones that {file} names: it is of another rig", rig=item.name, file=name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import bonemap_store, capture, cast, framing, preferences, preflight, shots
+from . import bonemap_store, capture, cast, framing, motion, preferences, preflight, shots
 from .capture import body as bodies
 from .capture import framing as frames
 from .capture import proportions
@@ -122,13 +122,13 @@ def _likeness(scene: bpy.types.Scene, item: bpy.types.Object, character: Any, ta
     if stance is None or not framing.is_wanted(scene, item):
         return
     face = stance.height * framing.FACE_SHARE
-    if face < framing.FACE_PX:
+    if face < motion.FACE_PX:
         text = tr(
             "As large as {name} is in the first frame, the reference's face is {pixels} pixels high; likeness needs "
             "{least}",
             name=item.name,
             pixels=round(face),
-            least=round(framing.FACE_PX),
+            least=round(motion.FACE_PX),
         )
         yield Finding("likeness", "warning", text, (Fix(tr("Send It As It Is"), item.name),))
 

@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from . import state
+from . import state, wire
+from .problems import capital
 from .words import tr
 
 ENGINE_TITLES = {"draft": ("Draft", "Seconds on the processor, no weights: for timing and framing"),
@@ -119,7 +120,12 @@ def can(engine: str, model: str, task: str) -> bool:
 
 def pull_command(info: Any) -> str:
     """The command that gets what a model lacks, out of the backend's sentence; empty when there is none."""
-    found = _COMMAND.search(info.missing[0]) if info is not None and info.missing else None
+    return command_in(info.missing[0]) if info is not None and info.missing else ""
+
+
+def command_in(sentence: str) -> str:
+    """The command that a sentence of the backend tells to run, such as ``wanstage models pull pose``; empty: none."""
+    found = _COMMAND.search(sentence)
     return found.group(1) if found else ""
 
 
@@ -127,9 +133,20 @@ def lack(info: Any) -> str:
     """What a model lacks, in a few words; empty when nothing. The whole sentence is in the menu's tooltip."""
     if info is None or not info.missing:
         return ""
-    said = str(info.missing[0])
     command = pull_command(info)
-    return tr("No weights: run '{command}' at the backend", command=command) if command else said[:1].upper() + said[1:]
+    return tr("No weights: run '{command}' at the backend", command=command) if command else capital(info.missing[0])
+
+
+def sampler(shot: Any, model: str) -> Any:
+    """How a job of the shot samples with the video model: what is 0 or not chosen is the model's own."""
+    info = model_info("wan", model)
+    fast = shot.quality == "fast" and info is not None and info.fast
+    return wire.specs.Sampler(
+        steps=shot.steps or None,
+        guidance=shot.guidance or None,
+        guidance_low=shot.guidance_low or None,
+        preset="fast" if fast else "default",
+    )
 
 
 # ---- menus --------------------------------------------------------------------------------------------------

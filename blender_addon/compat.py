@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,3 +146,11 @@ def channels_taken(scene: bpy.types.Scene, first: int, until: int) -> set[int]:
         if times.left < until and times.right > first:
             taken.add(each.channel)
     return taken
+
+
+def drop_handlers(handlers: Mapping[str, Callable[..., None]]) -> None:
+    """Remove handlers (kind -> function) by name, those of an earlier load too. Some Blenders lack a kind."""
+    for kind, handler in handlers.items():
+        listed = getattr(bpy.app.handlers, kind, [])
+        for item in [item for item in listed if getattr(item, "__name__", "") == handler.__name__]:
+            listed.remove(item)

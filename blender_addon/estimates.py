@@ -22,7 +22,6 @@ PAUSE_S = 0.5  # between questions
 FRESH_S = 60.0  # memory is taken and freed by others too
 ANSWER_S = 30.0
 KEPT = 16
-REDRAWS = 2  # the second lays out what became shorter in the first
 GB = 1e9
 
 Key = tuple[Any, ...]
@@ -111,7 +110,7 @@ def watch() -> bool:
         return False
     now.at = time.monotonic()
     now.number, now.asked = state.now.client.estimate(question), this
-    state.now.redraws = REDRAWS
+    state.now.redraws = state.REDRAWS
     return True
 
 
@@ -141,23 +140,9 @@ def _question(scene: bpy.types.Scene) -> Any:
         frames=count,
         engine=shot.engine,
         model=model,
-        sampler=_sampler(shot, model),
+        sampler=catalog.sampler(shot, model) if shot.engine == "wan" else wire.specs.Sampler(),
         plan=shot.plan if shot.engine == "wan" else "auto",
         start_from_reference=shot.task == talking.TASK and shot.from_person,
-    )
-
-
-def _sampler(shot: Any, model: str) -> Any:
-    """As a job of the shot would have it."""
-    info = catalog.model_info("wan", model)
-    if shot.engine != "wan":
-        return wire.specs.Sampler()
-    fast = shot.quality == "fast" and info is not None and info.fast
-    return wire.specs.Sampler(
-        steps=shot.steps or None,
-        guidance=shot.guidance or None,
-        guidance_low=shot.guidance_low or None,
-        preset="fast" if fast else "default",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import choices, compat, progress, state, takes, thumbnails
+from . import catalog, choices, compat, progress, state, takes, thumbnails
 from .film import check, job
 from .panels import _Panel, sentence, split
 from .words import tr
@@ -62,7 +62,7 @@ def draw_search(layout: Any, own: Any) -> None:
         layout.operator("wanstage.cancel_motion", icon="X")
     elif own.problem:
         sentence(layout, own.problem)
-        if job.pull_command(own.problem):
+        if catalog.command_in(own.problem):
             layout.operator("wanstage.copy_motion_pull", icon="COPYDOWN")
     elif own.state == "finished":
         sentence(layout, tr("The motion of {name} is the pose file now", name=own.source), "CHECKMARK")

@@ -10,7 +10,7 @@ from typing import Any
 import bpy
 
 from . import estimates, findings, framefiles, playback, state, takes, wire
-from .problems import UserProblem
+from .problems import UserProblem, capital
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -63,14 +63,12 @@ def _connected(event: Any, _shown: Shown) -> None:
 def _disconnected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status = "connecting"
-    reason = event.reason[:1].upper() + event.reason[1:]
-    now.sentence = tr("{reason}; trying again", reason=reason)
+    now.sentence = tr("{reason}; trying again", reason=capital(event.reason))
 
 
 def _refused(event: Any, _shown: Shown) -> None:
     """Wrong key or wrong version: trying again cannot help."""
-    text = str(event.error)
-    raise UserProblem(text[:1].upper() + text[1:])
+    raise UserProblem(capital(event.error))
 
 
 def _upload(event: Any, _shown: Shown) -> None:

@@ -54,16 +54,24 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
-    """One frame's file. Raises UserProblem when the disk refuses."""
-    target = path_of(folder, index)
+def write_whole(target: Path, data: bytes | memoryview) -> None:
+    """A file that is there whole or not at all: what was there before stays until then. Raises OSError."""
     scratch = target.with_suffix(".part")
     try:
         scratch.write_bytes(data)
         scratch.replace(target)
-    except OSError as error:
+    except OSError:
         with contextlib.suppress(OSError):  # the folder itself may be gone
             scratch.unlink(missing_ok=True)
+        raise
+
+
+def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
+    """One frame's file. Raises UserProblem when the disk refuses."""
+    target = path_of(folder, index)
+    try:
+        write_whole(target, data)
+    except OSError as error:
         problem = tr(
             "Frame {number} cannot be written to {folder} ({reason}): free disk space, then attach again",
             number=index + 1,
@@ -77,13 +85,9 @@ def write(folder: Path, index: int, data: bytes | memoryview) -> Path:
 def write_sound(folder: Path, data: bytes) -> Path:
     """The sound that drove the take, beside its frames. Raises UserProblem when the disk refuses."""
     target = folder / SOUND
-    scratch = target.with_suffix(".part")
     try:
-        scratch.write_bytes(data)
-        scratch.replace(target)
+        write_whole(target, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink(missing_ok=True)
         problem = tr(
             "The sound cannot be written to {folder} ({reason}): free disk space, or choose another folder",
             folder=folder,

@@ -20,7 +20,7 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
-from . import capture, cast, preferences, shots, state
+from . import capture, cast, framefiles, motion, preferences, shots, state
 from .capture import body as bodies
 from .capture import framing as frames
 from .capture.pictures import png_bytes, resize
@@ -32,7 +32,6 @@ from .words import tr
 logger = logging.getLogger(__name__)
 
 SHOW_PX = 512  # the longer side of a preview
-FACE_PX = 48.0  # see motion.FACE_PX
 FACE_SHARE = 0.115  # of stature: a head, as capture.offsets has it
 LIMBS = (("neck", "nose"), *((f"{a}.{s}", f"{b}.{s}") for s in "LR" for a, b in (
     ("shoulder", "elbow"), ("elbow", "wrist"), ("hip", "knee"), ("knee", "ankle"))),
@@ -89,12 +88,12 @@ def look(scene: bpy.types.Scene, item: bpy.types.Object, path: Path) -> Framed:
 def _worth_knowing(rig: frames.Stance, place: frames.Placement) -> tuple[str, ...]:
     face = rig.height * FACE_SHARE
     sized = tr("The person is scaled by {percent} %", percent=round(place.scale * 100))
-    if face >= FACE_PX:
+    if face >= motion.FACE_PX:
         return (sized,)
     small = tr(
         "The face becomes {pixels} pixels high, likeness needs {least}: choose As It Is, or bring the camera nearer",
         pixels=round(face),
-        least=round(FACE_PX),
+        least=round(motion.FACE_PX),
     )
     return (sized, small)
 
@@ -173,9 +172,7 @@ def _write(scene: bpy.types.Scene, path: Path, found: Framed) -> Path:
         data = png_bytes(frames.frame(found.picture, place, size))
         if joints is not None:
             Path(f"{target}{JOINTS_SUFFIX}").write_text(json.dumps(_moved(joints, place, size)), encoding="utf-8")
-        scratch = target.with_suffix(".part")
-        scratch.write_bytes(data)
-        scratch.replace(target)
+        framefiles.write_whole(target, data)
     except OSError as error:
         problem = tr(
             "The framed reference cannot be written to {folder} ({reason}): free disk space",
@@ -291,14 +288,13 @@ def _load(item: bpy.types.Object, made_from: object, picture: Any, said: tuple[s
     """Into the collection of previews, under a name of its own: a loaded one is not read again."""
     now.count += 1
     name = f"{item.name_full} {now.count}"
-    path = preferences.settings().cache / "references" / "preview.png"
+    path = preferences.settings().cache / "references" / f"preview-{now.count}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(f"preview-{now.count}.png").write_bytes(png_bytes(picture))
+        path.write_bytes(png_bytes(picture))
     except OSError as error:
         problem = tr("The preview cannot be written to {folder} ({reason})", folder=path.parent, reason=error.strerror)
         raise UserProblem(problem) from error
-    path = path.with_name(f"preview-{now.count}.png")
     if not bpy.app.background:
         now.previews = now.previews or bpy.utils.previews.new()
         loaded = now.previews.load(name, str(path), "IMAGE")

@@ -32,7 +32,7 @@ from . import (
     talking,
     wire,
 )
-from .problems import UserProblem
+from .problems import UserProblem, capital
 from .words import tr
 
 PNG_BYTES_A_PIXEL = 1.5  # half of raw RGB: what frames of films take as PNG, on the large side
@@ -326,19 +326,12 @@ def _talking(shot: Any, pack: Any, extra: Told) -> dict[str, Any]:
 
 def _wan_settings(shot: Any, task: str, model: str) -> dict[str, Any]:
     """What the panel's closed parts say; 0 and empty names mean nothing."""
-    specs, info = wire.specs, catalog.model_info("wan", model)
-    fast = shot.quality == "fast" and info is not None and info.fast
-    sampler = specs.Sampler(
-        steps=shot.steps or None,
-        guidance=shot.guidance or None,
-        guidance_low=shot.guidance_low or None,
-        preset="fast" if fast else "default",
-    )
+    specs = wire.specs
     loras = tuple(specs.Lora(lora.name, lora.weight, lora.expert) for lora in shot.loras if lora.name)
     animate = specs.Animate()
     if task in preflight.WITH_PEOPLE:
         animate = specs.Animate(int(shot.overlap), shot.match_color, shot.relight and task == "replace")
-    return {"sampler": sampler, "loras": loras, "animate": animate, "plan": shot.plan}
+    return {"sampler": catalog.sampler(shot, model), "loras": loras, "animate": animate, "plan": shot.plan}
 
 
 def submit(
@@ -389,8 +382,7 @@ def send(scene: bpy.types.Scene, client: Any, job_id: str, spec: Any) -> None:
     except wire.errors.WanstageError as problem:
         state.now.runs.pop(job_id, None)
         takes.remove(scene, job_id)
-        sentence = str(problem)
-        raise UserProblem(sentence[:1].upper() + sentence[1:]) from problem
+        raise UserProblem(capital(problem)) from problem
     client.attach(job_id)
 
 

@@ -235,10 +235,7 @@ _HANDLERS = {
 
 def purge() -> None:
     """Remove our handlers by name, those of an earlier load of this module too."""
-    for kind, handler in _HANDLERS.items():
-        listed = getattr(bpy.app.handlers, kind, [])
-        for item in [item for item in listed if getattr(item, "__name__", "") == handler.__name__]:
-            listed.remove(item)
+    compat.drop_handlers(_HANDLERS)
 
 
 def register() -> None:

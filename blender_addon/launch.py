@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import wire
-from .problems import UserProblem
+from .problems import UserProblem, capital
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -71,8 +71,7 @@ def read(path: Path) -> wire.connection.Connection:
     try:
         found = wire.connection.read(path)
     except wire.connection.ConnectionProblem as error:
-        sentence = str(error)
-        raise UserProblem(sentence[:1].upper() + sentence[1:]) from error
+        raise UserProblem(capital(error)) from error
     if not ENDPOINT.fullmatch(found.endpoint):
         problem = tr(
             "The connection file {path} names {endpoint!r}: it must be such as tcp://127.0.0.1:5555",

@@ -24,7 +24,6 @@ STATUS = {
     "lost": (noted("Not connected"), "ERROR"),
 }
 FRAME_PX = 88.0  # at scale 1: a label's icon, the margins of a panel, the tabs
-BOX_PX = 14.0  # the same: what a box or a sub-panel takes besides
 LEAST_PX = 80.0
 WORDS = re.compile(r"\s*[（《“]*(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；、）》”！？]*")
 """Pieces between which a line may end: words with the space before them, single Chinese letters with their signs."""

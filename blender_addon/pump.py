@@ -20,7 +20,6 @@ from .words import tr
 logger = logging.getLogger(__name__)
 
 BUDGET_S = 0.008
-REDRAWS = 2  # the second lays out what became shorter in the first
 PICTURE_S = 0.004  # of the budget, kept for a picture
 FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 6.0, 0.25
 
@@ -113,7 +112,7 @@ def _drain(deadline: float) -> bool:
     if shown and (out_of_time or not shown.show()):
         now.waiting = shown
     if busy:
-        now.redraws = REDRAWS
+        now.redraws = state.REDRAWS
     if now.redraws:
         now.redraws -= 1
         playback.redraw()

@@ -30,7 +30,7 @@ from . import (
     takes,
     wire,
 )
-from .problems import UserProblem
+from .problems import UserProblem, capital
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -171,8 +171,7 @@ def _source(scene: bpy.types.Scene, parent: Any, wish: Wish) -> generation.Steps
     span = madefrom.span_from(told)
     why = tr("{name} was made before takes kept their jobs", name=parent.name) if spec is None else ""
     if not why and span is not None:
-        changed = madefrom.sentence(told, (yield from madefrom.signature(scene, span)))
-        why = changed[:1].upper() + changed[1:]
+        why = capital(madefrom.sentence(told, (yield from madefrom.signature(scene, span))))
     if not why and not _is_here(spec):
         why = tr("What was captured for {name} is not here any more", name=parent.name)
     if not why and wish.character and not (spec.pack and spec.pack.mask):

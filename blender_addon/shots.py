@@ -129,16 +129,20 @@ def has_reference(item: bpy.types.Object) -> bool:
     return bool(item.wanstage.reference or item.wanstage.reference_image)
 
 
+def bare_character(item: bpy.types.Object, index: int) -> capture_params.CharacterParams:
+    """An armature and the value that it has in the masks."""
+    bones = bonemap_store.overrides_of(item) or None
+    return capture_params.CharacterParams(item.name, item.wanstage.name or item.name, index, bones)
+
+
 def _character(item: bpy.types.Object, index: int, wan: bool, driven: bool) -> capture_params.CharacterParams:
     """A video model needs the face of the one whom it drives; the others stay in the plate."""
-    own = item.wanstage
-    name = own.name or item.name
-    bones = bonemap_store.overrides_of(item) or None
+    own, bare = item.wanstage, bare_character(item, index)
     if not wan:
-        return capture_params.CharacterParams(item.name, name, index, bones)
+        return bare
     face = own.face if driven else "none"
     film = bpy.path.abspath(own.face_film, library=item.library) if face == "film" else ""
-    return capture_params.CharacterParams(item.name, name, index, bones, face=face, face_film=film, in_plate=not driven)
+    return dataclasses.replace(bare, face=face, face_film=film, in_plate=not driven)
 
 
 def files_seen(wanted: capture_params.ShotParams) -> list[tuple[str, int, int]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 MAX_FRAMES = 4096  # of one shot
+REDRAWS = 2  # of the panels after a change: the second lays out what became shorter in the first
 
 Status = Literal["off", "starting", "connecting", "connected", "lost"]
 

@@ -10,6 +10,7 @@ NumPy and OpenCV only. No more than two frames are held.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -147,10 +148,8 @@ def shown(request: Request, frame: int) -> Where:
     return np.asarray(found, np.bool_)
 
 
-class Shown(Sequence[Frame]):
-    """The masks of the frames ``first`` to ``last`` of a clip with the part's character as ``shown`` has it, made when
-    asked for: uint8 (h,w), other characters 0.
-    """
+class _OfFrames(Sequence[Frame]):
+    """A picture for each of the frames ``first`` to ``last`` of a clip, made when asked for: uint8."""
 
     def __init__(self, request: Request, first: int, last: int) -> None:
         self._request, self._frames = request, range(first, last + 1)
@@ -161,24 +160,24 @@ class Shown(Sequence[Frame]):
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - a picture, or a list of them for a slice
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
-        value = part(self._request).character
-        return shown(self._request, self._frames[index]).astype(np.uint8) * np.uint8(value)
+        return self._picture(self._frames[index])
+
+    @abstractmethod
+    def _picture(self, frame: int) -> Frame: ...
 
 
-class Kept(Sequence[Frame]):
-    """The kept frames ``first`` to ``last`` of a clip, read when asked for: uint8 (h,w,3)."""
+class Shown(_OfFrames):
+    """The masks (h,w) of a clip's frames with the part's character as ``shown`` has it, other characters 0."""
 
-    def __init__(self, request: Request, first: int, last: int) -> None:
-        self._request, self._frames = request, range(first, last + 1)
+    def _picture(self, frame: int) -> Frame:
+        return shown(self._request, frame).astype(np.uint8) * np.uint8(part(self._request).character)
 
-    def __len__(self) -> int:
-        return len(self._frames)
 
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - a picture, or a list of them for a slice
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
-        request = self._request
-        return kept(part(request), self._frames[index], request.height, request.width)
+class Kept(_OfFrames):
+    """The kept frames (h,w,3) of a clip."""
+
+    def _picture(self, frame: int) -> Frame:
+        return kept(part(self._request), frame, self._request.height, self._request.width)
 
 
 def silhouette(request: Request) -> Region:

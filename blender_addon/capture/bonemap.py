@@ -114,7 +114,7 @@ def match_family(family: Family, names: Mapping[str, str]) -> tuple[dict[str, st
     return bones, confidence
 
 
-def _strip_namespaces(names: list[str]) -> dict[str, str]:
+def strip_namespaces(names: list[str]) -> dict[str, str]:
     """Full names first, then without a ``namespace:`` or ``Armature|`` in front; the first bone of a name wins."""
     stripped = {name: name for name in names}
     for name in names:
@@ -124,7 +124,7 @@ def _strip_namespaces(names: list[str]) -> dict[str, str]:
 
 
 def _by_names(names: list[str]) -> tuple[str, dict[str, str], dict[str, float]]:
-    lookup = _strip_namespaces(names)
+    lookup = strip_namespaces(names)
     best: tuple[str, dict[str, str], dict[str, float]] = ("unknown", {}, {})
     best_score = (0, 0)
     for family in families():

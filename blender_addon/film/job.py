@@ -6,7 +6,6 @@ where this one stopped: results are numbered, the pose file is the last of them.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +16,7 @@ from typing import Any
 import bpy
 
 from .. import compat, follow, framefiles, generation, paths, playback, preferences, preflight, pump, state, wire
-from ..problems import UserProblem
+from ..problems import UserProblem, capital
 from ..words import tr
 
 logger = logging.getLogger(__name__)
@@ -125,9 +124,8 @@ def start(scene: bpy.types.Scene, film: Film, wish: Wish) -> str:
     except wire.errors.WanstageError as error:
         state.now.runs.pop(job_id)
         _forget(job_id)
-        sentence = str(error)
         _write(scene, row(scene), {"job_id": "", "state": "", "problem": ""})
-        raise UserProblem(sentence[:1].upper() + sentence[1:]) from error
+        raise UserProblem(capital(error)) from error
     state.now.client.attach(job_id)
     pump.start_timer()
     return job_id
@@ -237,14 +235,10 @@ def _arrived(event: Any, there: tuple[bpy.types.Scene, Any] | None) -> None:
 
 
 def _write_file(target: Path, data: Any) -> None:
-    scratch = target.with_suffix(".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(data)
-        scratch.replace(target)
+        framefiles.write_whole(target, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink(missing_ok=True)
         raise UserProblem(tr("The pose file cannot be written to {folder} ({reason}): free disk space, then try again.",
                              folder=target.parent, reason=error.strerror)) from error  # fmt: skip
 
@@ -298,8 +292,7 @@ def _end(
     run: state.Run, scene: bpy.types.Scene, own: Any, final: str, sentence: str = "", *, push: bool = True
 ) -> None:
     run.settled, run.final, run.problem = True, final, sentence
-    said = sentence[:1].upper() + sentence[1:]
-    _write(scene, own, {"state": final, "problem": said, "eta": -1.0})
+    _write(scene, own, {"state": final, "problem": capital(sentence), "eta": -1.0})
     _second.pop(own.job_id, None)
     if push:
         compat.undo_push("Wanstage Find Motion")
@@ -359,12 +352,6 @@ def repoint(scene: bpy.types.Scene, source: Path, relative: str) -> None:
     shown = scene.wanstage_retarget
     if shown.pose_file and paths.absolute(shown.pose_file).parent == source:
         shown.pose_file = f"{relative}/{Path(shown.pose_file).name}"
-
-
-def pull_command(sentence: str) -> str:
-    """The command that a sentence of the backend tells to run, such as ``wanstage models pull pose``; empty: none."""
-    _, found, rest = sentence.partition("'wanstage models pull ")
-    return f"wanstage models pull {rest.partition(chr(39))[0]}" if found else ""
 
 
 def register() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import bpy
 
-from .. import bonemap_store, capture, framefiles, generation, playback, shots, takes, wire
+from .. import capture, framefiles, generation, playback, shots, takes, wire
 from ..capture.maps import array_ref
 from ..problems import UserProblem
 from ..words import tr
@@ -82,17 +83,14 @@ def rig_of(scene: bpy.types.Scene, take: Any, count: int) -> Any:
     wanted = capture.ShotParams(
         scene=scene.name, camera=camera.name, frame_start=take.frame_start, frames=count, fps=take.fps,
         width=take.width, height=take.height, occlusion=scene.wanstage.occlusion, left_out=shots.left_out(scene),
-        characters=tuple(_person(item, at) for at, item in enumerate(people, start=1)),
+        characters=tuple(
+            replace(shots.bare_character(item, at), face="none") for at, item in enumerate(people, start=1)
+        ),
     )  # fmt: skip
     try:
         return capture.capture_pose(wanted)
     except capture.CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
-
-
-def _person(item: bpy.types.Object, index: int) -> Any:
-    bones = bonemap_store.overrides_of(item) or None
-    return capture.CharacterParams(item.name, item.wanstage.name or item.name, index, bones, face="none")
 
 
 def _camera(captured: Any) -> Any:

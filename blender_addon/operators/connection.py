@@ -9,7 +9,7 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from .. import compat, handlers, launch, preferences, preflight, pump, setup_run, state, wire
-from ..problems import UserProblem
+from ..problems import UserProblem, capital
 from ..words import tr
 
 
@@ -56,7 +56,7 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
             if seconds:
                 _wait(seconds)
         except (UserProblem, wire.errors.WanstageError) as problem:
-            sentence = str(problem)[:1].upper() + str(problem)[1:]
+            sentence = capital(problem)
             state.disconnect()
             state.now.status, state.now.sentence = "lost", sentence
             self.report({"ERROR"}, sentence)
@@ -109,6 +109,14 @@ def _wait(seconds: float) -> None:
         )
 
 
+def leave() -> None:
+    """Close the connection, or give up one that is being made; nothing turns any more unless the set-up goes on."""
+    pump.end(state.now.launch)
+    if setup_run.card.running is None:
+        pump.stop_timer()
+    state.disconnect()
+
+
 class WANSTAGE_OT_disconnect(bpy.types.Operator):
     """Close the connection; jobs go on at the backend and can be attached again"""
 
@@ -123,10 +131,7 @@ class WANSTAGE_OT_disconnect(bpy.types.Operator):
         return True
 
     def execute(self, _context: bpy.types.Context) -> set[str]:
-        pump.end(state.now.launch)
-        if setup_run.card.running is None:
-            pump.stop_timer()
-        state.disconnect()
+        leave()
         return {"FINISHED"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from .. import choices, retarget_properties, takes
+from .. import catalog, choices, retarget_properties, takes
 from ..film import check, job, source
 from ..problems import UserProblem
 from ..words import tr
@@ -84,13 +84,13 @@ class WANSTAGE_OT_copy_motion_pull(bpy.types.Operator):
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
-        found = bool(job.pull_command(job.row(context.scene).problem))
+        found = bool(catalog.command_in(job.row(context.scene).problem))
         if not found:
             cls.poll_message_set(tr("No weights are missing"))
         return found
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        command = job.pull_command(job.row(context.scene).problem)
+        command = catalog.command_in(job.row(context.scene).problem)
         context.window_manager.clipboard = command
         self.report({"INFO"}, tr("Copied: {text}", text=command))
         return {"FINISHED"}

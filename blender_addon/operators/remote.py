@@ -7,9 +7,10 @@ from typing import Any
 import bpy
 from bpy.props import FloatProperty, StringProperty
 
-from .. import VERSION, compat, preferences, preflight, pump, remote, setup_run, state
+from .. import VERSION, compat, preferences, preflight, pump, remote, state
 from ..problems import UserProblem
 from ..words import tr
+from . import connection
 
 
 class WANSTAGE_OT_pair(bpy.types.Operator):
@@ -109,10 +110,7 @@ class WANSTAGE_OT_use_backend(bpy.types.Operator):
         except UserProblem as problem:
             self.report({"ERROR"}, str(problem))
             return {"CANCELLED"}
-        pump.end(state.now.launch)
-        if setup_run.card.running is None:
-            pump.stop_timer()
-        state.disconnect()
+        connection.leave()
         remote.now.sentence = ""
         preferences.choose(self.name)
         return bpy.ops.wanstage.connect(wait=self.wait)

@@ -73,7 +73,7 @@ def guess(armature: Any, rig: Rig, wanted: Wanted) -> Channels:
     for i, node in enumerate(rig.nodes):
         bone = pose[node.control]
         above, still = _above(bone, rows)
-        parent = still[None] if above is None else _placed(wanted, above, pose, rig, still)
+        parent = still[None] if above is None else _placed(wanted, above, still)
         rest = np.array(bone.bone.matrix_local, float)
         under = np.linalg.inv(np.array(bone.parent.bone.matrix_local, float)) @ rest if bone.parent else rest
         space = _rotation(parent[:, :3, :3] @ under[:3, :3]) if bone.bone.use_inherit_rotation else rest[None, :3, :3]
@@ -111,7 +111,7 @@ def _above(bone: Any, rows: dict[str, int]) -> tuple[int | None, Array]:
     return (rows[parent.name] if parent is not None else None), still
 
 
-def _placed(wanted: Wanted, row: int, pose: Any, rig: Rig, still: Array) -> Array:
+def _placed(wanted: Wanted, row: int, still: Array) -> Array:
     """Matrices (T,4,4) of a keyed bone with what hangs on it; only the first node's children ask for its place."""
     made = np.repeat(np.eye(4)[None], len(wanted.hips), 0)
     made[:, :3, :3] = wanted.turns[:, row]
@@ -322,7 +322,7 @@ def pose_now(armature: Any, rig: Rig, channels: Channels, t: int) -> None:
     """Put sample ``t`` on the rig itself, without a key."""
     for node in rig.nodes:
         bone = armature.pose.bones[node.control]
-        for channel in ("location", "rotation_quaternion", "rotation_euler", "rotation_axis_angle"):
+        for channel in CHANNELS:
             numbers = channels.values.get(path_of(node.control, channel))
             if numbers is not None:
                 setattr(bone, channel, numbers[t].astype(np.float32))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import bonemap_store
+from .. import bonemap_store, takes
 from ..problems import UserProblem
 from ..words import tr
 from . import bones, feet, joints, report
@@ -77,19 +77,9 @@ def check(armature: Any) -> None:
         raise UserProblem(tr("{name} shows its rest position: set it to Pose Position first.", name=armature.name))
 
 
-def overrides_of(armature: Any) -> dict[str, str]:
-    """The bone map's corrections that the user made for this rig."""
-    return dict(bonemap_store.overrides_of(armature))
-
-
-def scene_fps(scene: Any) -> float:
-    """Frames a second of a scene."""
-    return float(scene.render.fps / scene.render.fps_base)
-
-
 def key_frames(file: PoseFile, scene: Any, first: int) -> Array:
     """The scene frames (T,) during which the person is seen; time is kept whatever the rates are."""
-    fps = scene_fps(scene)
+    fps = takes.scene_fps(scene)
     start = int(np.ceil(file.person.first / file.fps * fps - 1e-6))
     end = int(np.floor(file.person.last / file.fps * fps + 1e-6))
     if end < start:
@@ -106,10 +96,10 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     """Work it out and see it evaluated. Raises UserProblem; nothing of the user's is changed."""
     check(armature)
     file = read_pose(path, options.person)
-    rig = read_rig(armature, overrides_of(armature), options.limbs)
+    rig = read_rig(armature, bonemap_store.overrides_of(armature), options.limbs)
     rig = _without_fingers(rig, _unseen(file.person) if options.fingers else set(joints.NAMES))
     frames = key_frames(file, scene, options.first)
-    fps = scene_fps(scene)
+    fps = takes.scene_fps(scene)
     samples = sample(file.person, file.fps, (frames - options.first) / fps)
     place = options.place if options.place != "AUTO" else "WORLD" if file.space == "world" else "START"
     free = solve(rig, file.person, samples)

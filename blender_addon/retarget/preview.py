@@ -12,6 +12,7 @@ from typing import Any
 import bpy
 import numpy as np
 
+from .. import compat
 from . import bones, faces
 from .plan import Plan
 
@@ -77,7 +78,7 @@ def show(scene: Any) -> None:
 def stop() -> bool:
     """End it; the rig is posed as before. Returns whether there was one."""
     preview = current()
-    _remove_handlers()
+    compat.drop_handlers(_HANDLERS)
     _State.preview = None
     if preview is None:
         return False
@@ -101,7 +102,7 @@ def _put_back(preview: Preview) -> None:
 
 def forget() -> None:
     """After undo: the pose of before is back already."""
-    _remove_handlers()
+    compat.drop_handlers(_HANDLERS)
     _State.preview = None
 
 
@@ -139,16 +140,9 @@ _HANDLERS = {
 }
 
 
-def _remove_handlers() -> None:
-    for kind, handler in _HANDLERS.items():
-        listed = getattr(bpy.app.handlers, kind)
-        for item in [item for item in listed if getattr(item, "__name__", "") == handler.__name__]:
-            listed.remove(item)
-
-
 def register() -> None:
     """A reload leaves no handler of before."""
-    _remove_handlers()
+    compat.drop_handlers(_HANDLERS)
 
 
 def unregister() -> None:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from .. import bonemap_store, takes
 from ..capture.evaluate import bare_copy, scratch
 from ..problems import UserProblem
 from ..words import tr
 from . import joints
 from .align import align
-from .plan import overrides_of, scene_fps
 from .posefile import write_pose
 from .rig import Rig, read_rig
 from .solve import mean_turn, standing_height
@@ -30,12 +30,12 @@ def record(
     """Write frames ``first`` to ``last`` of the scene to a pose file; returns how many. Raises UserProblem."""
     if not 0 <= last - first < MAX_FRAMES:
         raise UserProblem(tr("Choose a range of 1 to {most} frames.", most=MAX_FRAMES))
-    rig = read_rig(armature, overrides_of(armature) if overrides is None else overrides)
+    rig = read_rig(armature, bonemap_store.overrides_of(armature) if overrides is None else overrides)
     matrices = _evaluate(scene, armature, rig, range(first, last + 1))
     scale = float(np.mean(armature.matrix_world.to_scale())) * scene.unit_settings.scale_length
-    arrays = to_arrays(rig, matrices, scale, scene_fps(scene))
+    arrays = to_arrays(rig, matrices, scale, takes.scene_fps(scene))
     header = {
-        "fps": scene_fps(scene), "frames": last - first + 1,
+        "fps": takes.scene_fps(scene), "frames": last - first + 1,
         "source": {"name": armature.name, "width": 0, "height": 0, "sha256": hashlib.sha256(matrices).hexdigest()},
         "estimator": {"name": "armature", "version": "1", "models": {}}, "space": "camera", "joints": joints.NAMES,
         "parents": joints.PARENTS, "camera": None, "filters": {}, "warnings": [], "blendshapes": [],

@@ -17,7 +17,7 @@ from . import joints
 from .align import align
 from .posefile import Person
 from .rig import Rig
-from .turns import Array, continuous, slerp, to_matrix, to_quaternion, twist_share, unit
+from .turns import Array, slerp, to_matrix, to_quaternion, twist_share, unit
 
 UPPER = (joints.INDEX["leftUpperLeg"], joints.INDEX["rightUpperLeg"])
 LEG = ("UpperLeg", "LowerLeg", "Foot")
@@ -180,8 +180,3 @@ def start_here(rig: Rig, motion: Motion) -> Motion:
     """The same motion, moved over the ground so that it begins where the rig stands in rest."""
     shift = (rig.head[0] - motion.hips[0]) * [1.0, 1.0, 0.0]
     return replace(motion, hips=motion.hips + shift)
-
-
-def smooth_turns(turns: Array) -> Array:
-    """Quaternions (T,N,4) of rotations (T,N,3,3), without jumps of sign."""
-    return continuous(to_quaternion(turns))

@@ -57,7 +57,6 @@ MP = {
 }  # fmt: skip
 BODY_LANDMARKS = 33
 HAND_LANDMARKS = 21
-FACE_LANDMARKS = 478
 HEAD_LANDMARKS: tuple[int, ...] = tuple(range(11))
 """Nose, eyes (inner, middle, outer, left then right), ears, corners of the mouth."""
 
