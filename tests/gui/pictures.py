@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,39 +127,48 @@ def install(folder: Path, out: Path) -> None:
 
 
 def tour(folder: Path, hero: Path, out: Path, wanted: Sequence[str]) -> None:
-    """Everything behind the installation, with the street corner."""
-    tiny = folder / "models"
+    """Everything behind the installation, with the street corner; each part in a window of its own."""
+    tiny = folder / "weights"
     command = [sys.executable, "-m", "backend.cli", "models", "make-tiny", str(tiny), *MODELS]
     subprocess.run(
         command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
     )
     backend, connection = driver.start_backend(folder, "--models", str(tiny))
-    more = {"WANSTAGE_CONNECTION": str(connection), "WANSTAGE_GUI_HERO": str(hero)}
-    window = Window(folder, driver.variables(folder, driver.install(folder), **more), "street_scene.py", SIZE)
+    scripts, more = driver.install(folder), {"WANSTAGE_CONNECTION": str(connection), "WANSTAGE_GUI_HERO": str(hero)}
     try:
-        album = Album(window, out)
-        window.sidebar()
-        window.learn_icons(*ICONS)
-        window.open_tab()
-        shot(album)
         for name in wanted:
             if name in PARTS:
-                PARTS[name](album)
+                (folder / name).mkdir()
+                window = Window(
+                    folder / name, driver.variables(folder / name, scripts, **more), "street_scene.py", SIZE
+                )
+                try:
+                    part(name, Album(window, out))
+                finally:
+                    driver.keep(window)
     finally:
-        driver.keep(window)
         driver.stop(backend)
 
 
-def shot(album: Album) -> None:
-    """Connected, and the shot's panel."""
+def part(name: str, album: Album) -> None:
+    """One part's pictures, from a window that was just opened."""
     window = album.window
-    connect = album.mark(2, "Connect")
-    album.side("connect", connect, last="Connect")
+    window.sidebar()
+    window.learn_icons(*ICONS)
+    window.open_tab()
+    if name == "shot":
+        album.side("connect", album.mark(2, "Connect"), last="Connect")
     window.press_button("Connect", lambda: window.seen()["status"] == "connected", "the connection")
     window.rest()
     window.close_panel("Connection")
+    if name != "shot":
+        window.close_panel("Shot")
+    PARTS[name](album)
+
+
+def shot(album: Album) -> None:
+    """The shot's panel."""
     album.whole("shot", album.row(3, "Camera"), album.mark(3, "Scene Range"))
-    window.close_panel("Shot")
 
 
 def give_reference(window: Window) -> None:
@@ -261,10 +270,12 @@ def first_take(album: Album) -> None:
     window.run(PRESET.format("draft") + SMALL + "own.prompt = 'a man walks on a sunny street corner'")
     window.close_panel("Characters")
     window.open_panel("Takes")
-    generate(window)
-    wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
-    album.whole("progress", album.row(8, "Generate", -1))
-    finished(window, 1)
+
+    def picture() -> None:
+        wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
+        album.whole("progress", album.row(8, "Generate", -1))
+
+    make_take(window, meanwhile=picture)
 
 
 def check(album: Album) -> None:
@@ -281,18 +292,15 @@ def check(album: Album) -> None:
     album.side("preflight", album.mark(7, "Check Shot"), top="Will This Shot Work?")
 
 
-def finished(window: Window, count: int) -> None:
-    """Wait until so many takes are there, all finished, and nothing is captured."""
-    wait_for(lambda: [take["state"] for take in window.seen()["takes"]] == ["finished"] * count, 400, f"take {count}")
-    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
-
-
-def generate(window: Window) -> None:
-    """Click it."""
+def make_take(window: Window, seconds: float = 400, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Click Generate, and wait until the take is there and nothing is captured any more."""
     before = len(window.seen()["takes"])
     window.press_button(
         "Generate", lambda: window.seen()["capturing"] or len(window.seen()["takes"]) > before, "the capture", nth=-1
     )
+    meanwhile()
+    wait_for(lambda: [take["state"] for take in window.seen()["takes"]][before:] == ["finished"], seconds, "the take")
+    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
 
 
 def choose(album: Album) -> None:
@@ -300,8 +308,7 @@ def choose(album: Album) -> None:
     window = album.window
     give_reference(window)
     window.run(PRESET.format("animate") + SMALL + "own.prompt = 'a man in a grey shirt on a street corner'")
-    generate(window)
-    finished(window, 2)
+    make_take(window)
     window.close_panel("Look")
     window.close_panel("Generate")
     window.run("bpy.context.scene.frame_set(16)")
@@ -393,9 +400,7 @@ def talking(album: Album) -> None:
     )
     window.open_panel("Look")
     window.open_panel("Generate")
-    count = len(window.seen()["takes"])
-    generate(window)
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 600, "the talking shot")
+    make_take(window, 600)
     window.run("bpy.context.scene.frame_set(15)")
     show_strips(window)
     album.whole("talking_panel", wide=True)
@@ -408,9 +413,7 @@ def panel(album: Album) -> None:
     window.run(PRESET.format("animate") + SMALL + "own.prompt = 'a man in a grey shirt on a street corner'")
     window.close_panel("Characters")
     window.open_panel("Takes")
-    count = len(window.seen()["takes"])
-    generate(window)
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
+    make_take(window)
     window.run("bpy.context.scene.frame_set(16)")
     shade(window, "MATERIAL")
     album.whole("panel")
@@ -431,10 +434,7 @@ def follow(album: Album) -> None:
         "scene = bpy.context.scene\nscene.frame_end = 24\nown = scene.wanstage\nown.task = 'animate'\n"
         "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 1"
     )
-    count = len(window.seen()["takes"])
-    generate(window)
-    wait_for(lambda: [t["state"] for t in window.seen()["takes"]][count:] == ["finished"], 300, "the take")
-    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
+    make_take(window)
     window.close_panel("Generate")
     window.run(MOVED_ARM)
     window.open_panel("Did It Follow?")
@@ -467,6 +467,7 @@ for frame in range(12, 27):
 scene.frame_set(1)
 """
 PARTS = {
+    "shot": shot,
     "panels": tasks,
     "models": models,
     "panel": panel,

@@ -13,6 +13,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import with_alpha  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[3]
 ASSETS = ROOT / "examples" / "assets"
 MAN = ASSETS / "reference_man.png"
@@ -105,7 +107,7 @@ def test_who_is_left_out_is_not_seen(stage: Any, parts: str, tmp_path: Path) -> 
 
     def pixels(data: bytes) -> list[bytes]:  # the file itself tells how long it was rendered
         (tmp_path / "look.png").write_bytes(data)
-        return [picture(tmp_path / "look.png").tobytes()]
+        return [with_alpha(tmp_path / "look.png").tobytes()]
 
     with_extra, without = shot(()), shot(("Extra",))
     for item in [bpy.data.objects["Extra"], bpy.data.objects["Extra body"]]:
@@ -159,16 +161,6 @@ def test_bones_that_are_not_there(stage: Any) -> None:
 # ---- framing ---------------------------------------------------------------------------------------------------
 
 
-def picture(path: Path) -> np.ndarray:
-    """(h,w,4) as Blender reads it, rows from the top."""
-    image = bpy.data.images.load(str(path), check_existing=False)
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return found.reshape(height, width, 4)[::-1]
-
-
 def person_box(alpha: np.ndarray) -> tuple[int, int, int, int]:
     """left, top, right, bottom of what is opaque."""
     rows, columns = np.flatnonzero((alpha > 0.5).any(axis=1)), np.flatnonzero((alpha > 0.5).any(axis=0))
@@ -192,7 +184,7 @@ def rig_box(scene: Any, tmp_path: Path) -> tuple[int, int, int, int]:
         scene.name, scene.camera.name, capture.CharacterParams("Hero", "Hero", 1), 1, tmp_path / "rig.png",
         width=SIZE[0], height=SIZE[1], samples=1,
     )  # fmt: skip
-    return person_box(picture(target)[..., 3])
+    return person_box(with_alpha(target)[..., 3])
 
 
 @pytest.fixture
@@ -222,8 +214,8 @@ def test_the_person_stands_where_the_rig_does(hero: Any, tmp_path: Path, how: st
         path = tmp_path / "man.png"
         path.write_bytes(MAN.read_bytes())
     if how == "box":
-        found = person_box(picture(MAN)[..., 3])
-        high, wide = picture(MAN).shape[:2]
+        found = person_box(with_alpha(MAN)[..., 3])
+        high, wide = with_alpha(MAN).shape[:2]
         own = item.wanstage
         own.framing, own.box_left, own.box_right = "box", found[0] / wide, found[2] / wide
         own.box_top, own.box_bottom = found[1] / high, found[3] / high
@@ -233,7 +225,7 @@ def test_the_person_stands_where_the_rig_does(hero: Any, tmp_path: Path, how: st
     assert framed != path
     assert hashlib.sha256(path.read_bytes()).hexdigest() == before
     assert revision == (len(bpy.data.images), len(bpy.data.objects), len(bpy.data.scenes))
-    made, rig = picture(framed), rig_box(still, tmp_path)
+    made, rig = with_alpha(framed), rig_box(still, tmp_path)
     assert made.shape[:2] == (SIZE[1], SIZE[0]) == shots.size(still.wanstage)[::-1]
     person = person_box(made[..., 3])
     high = rig[3] - rig[1]
@@ -301,7 +293,7 @@ def test_the_preview(still: Any, refused: Any) -> None:
     found = framing.shown(still, item)
     assert found.fresh
     assert found.said[0].startswith("The person is scaled by ")
-    made = picture(next((preferences.settings().cache / "references").glob("preview-*.png")))
+    made = with_alpha(next((preferences.settings().cache / "references").glob("preview-*.png")))
     assert made.shape[:2] == (SIZE[1], SIZE[0])
     assert (np.abs(made[..., :3] - np.array(framing.STICK) / 255).max(axis=2) < 0.02).sum() > 60, "the skeleton"
     item.wanstage.framing = "none"
@@ -318,7 +310,7 @@ def test_generation_sends_the_framed_picture(still: Any) -> None:
     assert [(ref.image.width, ref.image.height, ref.source) for ref in found.values()] == [(*SIZE, "rig")]
     bpy.data.objects["Walker"].wanstage.framing = "none"
     plain = generation.references(still)[1].image
-    assert (plain.width, plain.height) == tuple(reversed(picture(MAN).shape[:2]))
+    assert (plain.width, plain.height) == tuple(reversed(with_alpha(MAN).shape[:2]))
 
 
 # ---- proportions -----------------------------------------------------------------------------------------------

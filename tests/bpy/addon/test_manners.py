@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+from tests.bpy import tools  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 ADDON = ROOT / "blender_addon"
@@ -32,12 +33,7 @@ LATER_ICONS = {"PLAYHEAD"}  # not in every Blender: the panel looks first
 @pytest.fixture
 def kinds(addon: Any) -> dict[str, type]:
     """The registered classes by name."""
-    spec = importlib.util.spec_from_file_location("packaging_words", ROOT / "packaging" / "words.py")
-    assert spec is not None
-    assert spec.loader is not None
-    words = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(words)
-    return {kind.__name__: kind for kind in words.classes()}
+    return {kind.__name__: kind for kind in tools.words().classes()}
 
 
 def of(kinds: dict[str, type], base: type) -> dict[str, Any]:

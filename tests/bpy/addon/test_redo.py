@@ -17,6 +17,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import pixels  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
 import people  # noqa: E402
 
@@ -41,16 +43,6 @@ def redo(**options: Any) -> str:
     job_id = bpy.context.scene.wanstage.takes[-1].job_id
     assert pump.run_until([job_id], TIMEOUT_S)
     return job_id
-
-
-def pixels(path: Path) -> np.ndarray:
-    """uint8 (h,w,3), rows from the top, as Blender reads the file."""
-    image = bpy.data.images.load(str(path))
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
 
 
 def take_of(job_id: str) -> Any:

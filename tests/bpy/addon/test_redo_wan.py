@@ -15,6 +15,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy import tools  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
 import clicks  # noqa: E402
 
@@ -83,12 +85,7 @@ def alike(one: Any, other: Any) -> list[int]:
 def pixels(take: Any, number: int) -> np.ndarray:
     from blender_addon import takes
 
-    image = bpy.data.images.load(str(takes.framefiles.path_of(takes.folder(take), number - 1)))
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
+    return tools.pixels(takes.framefiles.path_of(takes.folder(take), number - 1))
 
 
 def test_animate_and_one_character(scene: Any) -> None:

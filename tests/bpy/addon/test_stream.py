@@ -12,6 +12,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import pixels  # noqa: E402
+
 TIMEOUT_S = 60.0
 
 
@@ -20,16 +22,6 @@ def generate(scene: Any, *, knobs: dict[str, Any] | None = None, **options: Any)
     scene.wanstage.prompt = json.dumps(knobs) if knobs else ""
     assert bpy.ops.wanstage.generate(**options) == {"FINISHED"}
     return scene.wanstage.takes[-1]
-
-
-def pixels(path: Path) -> np.ndarray:
-    """uint8 (h,w,3), rows from the top, as Blender reads the file."""
-    image = bpy.data.images.load(str(path))
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
 
 
 def rendered(scene: Any, frame: int, path: Path) -> np.ndarray:

@@ -16,6 +16,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import pixels  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "capture"))
 import clicks  # noqa: E402
 
@@ -34,16 +36,6 @@ def wan_shot(addon: Any, wan_backend: Any, monkeypatch: pytest.MonkeyPatch) -> I
 
     yield example
     bpy.ops.wanstage.disconnect()
-
-
-def pixels(path: Path) -> np.ndarray:
-    """uint8 (h,w,3), rows from the top, as Blender reads the file."""
-    image = bpy.data.images.load(str(path))
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
 
 
 def frames_of(made: dict[str, Any], count: int) -> list[np.ndarray]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
+
+from tests.bpy import tools  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
 FIELD = re.compile(r"\{\{|\}\}|\{[^{}]*\}")
@@ -34,12 +35,7 @@ SAME = {
 @pytest.fixture
 def said(addon: Any) -> dict[str, str]:
     """Sentence -> place, as packaging/words.py finds them."""
-    spec = importlib.util.spec_from_file_location("packaging_words", ROOT / "packaging" / "words.py")
-    assert spec is not None
-    assert spec.loader is not None
-    words = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(words)
-    return words.sentences()
+    return tools.words().sentences()
 
 
 def tables() -> dict[str, dict[str, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,20 +12,10 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import load  # noqa: E402
+
 sys.path.insert(0, str(Path(__file__).parent))
 from robust_tools import ROOT, Held, environment  # noqa: E402
-
-
-def load(name: str, path: Path) -> Any:
-    """A file as a module."""
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
-
 
 _addon = load("wanstage_robust_fixtures", ROOT / "tests" / "bpy" / "addon" / "conftest.py")
 addon, shot, backend, connected, refused = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +9,12 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import load  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _load(name: str, path: Path) -> Any:
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    specification.loader.exec_module(module)
-    return module
-
-
-_addon = _load("wanstage_addon_fixtures", ROOT / "tests" / "bpy" / "addon" / "conftest.py")
+_addon = load("wanstage_addon_fixtures", ROOT / "tests" / "bpy" / "addon" / "conftest.py")
 addon, shot, backend, connected, refused = (
     _addon.addon, _addon.shot, _addon.backend, _addon.connected, _addon.refused
 )  # fmt: skip
@@ -33,7 +23,7 @@ addon, shot, backend, connected, refused = (
 @pytest.fixture
 def demo(addon: Any) -> Any:
     """The demo's street corner with its man, 96 frames at 24 a second; the draft engine at a quarter of its size."""
-    made = _load("demo_scene", ROOT / "examples" / "demo_scene.py").build()
+    made = load("demo_scene", ROOT / "examples" / "demo_scene.py").build()
     made.render.fps, made.frame_end = 24, 96
     own = made.wanstage
     own.task, own.engine, own.model = "animate", "draft", "draft"

@@ -10,6 +10,8 @@ import pytest
 
 bpy = pytest.importorskip("bpy", reason="needs the bpy module")
 
+from tests.bpy.tools import pixels  # noqa: E402
+
 TIMEOUT_S = 60.0
 
 
@@ -146,16 +148,6 @@ def test_the_sequencer_shows_what_was_made(ready: Any, tmp_path: Path, view: str
         wanted = pixels(takes.folder(take) / f"frame_{number:04d}.png").astype(int)
         assert shown.shape == wanted.shape
         assert np.abs(shown - wanted).max() <= (1 if view == "Standard" else 6)
-
-
-def pixels(path: Path) -> np.ndarray:
-    """uint8 (h,w,3) as Blender reads the file."""
-    image = bpy.data.images.load(str(path))
-    width, height = image.size
-    found = np.empty(width * height * 4, np.float32)
-    image.pixels.foreach_get(found)
-    bpy.data.images.remove(image)
-    return np.rint(found.reshape(height, width, 4)[::-1, :, :3] * 255).astype(np.uint8)
 
 
 def visible(scene: Any) -> dict[int, list[str]]:
