@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,3 +179,30 @@ def join(tmp_path: Path) -> Iterator[Callable[..., Seen]]:
     yield connect
     for seen in made:
         seen.client.close()
+
+
+@contextmanager
+def connected(served: Served, folder: Path) -> Iterator[Seen]:
+    """A client of it, whose assets are in ``folder``."""
+    client = Client(served.connection, client_name=f"e2e {folder.name}")
+    client.open()
+    try:
+        yield Seen(client, AssetFolder(folder))
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One for the module; those that need other models or options make their own."""
+    served = Served(tmp_path_factory.mktemp("served") / "data")
+    assert served.ready, (served.data.parent / "data.stderr").read_text()
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture
+def seen(tmp_path: Path, served: Served) -> Iterator[Seen]:
+    """A client for the test."""
+    with connected(served, tmp_path / "mine") as client:
+        yield client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,22 +42,6 @@ def man(count: int = FRAMES) -> list[Any]:
         image[20 : 20 + picture.shape[0], left : left + picture.shape[1]] = picture[:, :480]
         found.append(image)
     return found
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("pose") / "data")
-    assert served.ready, (served.data.parent / "data.stderr").read_text()
-    yield served
-    assert served.stop() == 0
-
-
-@pytest.fixture
-def seen(tmp_path: Path, served: Served) -> Iterator[Seen]:
-    client = Client(served.connection, client_name="e2e pose")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path / "mine"))
-    client.close()
 
 
 def spec_of(seen: Seen, path: Path, frames: int = FRAMES, **changes: Any) -> JobSpec:

@@ -14,12 +14,11 @@ import pytest
 from backend.translate import load_array
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
-from protocol.client import Client
 from protocol.events import UploadProgress
 from protocol.messages import TERMINAL
 from protocol.redo import needed
 from protocol.specs import DrivePack, ImageRef, JobSpec, KeptFrame, Output, Redo, Sampler
-from tests.e2e.conftest import Seen, Served
+from tests.e2e.conftest import Seen, Served, connected
 from tests.e2e.drive import array, job, picture, scene_pack
 from tests.e2e.test_cli import wanstage
 from tests.e2e.test_wan import start
@@ -81,18 +80,9 @@ WIDTH, HEIGHT = 160, 96
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("draft") / "data")
-    yield served
-    assert served.stop() == 0
-
-
-@pytest.fixture(scope="module")
 def drafts(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
-    client = Client(served.connection, client_name="e2e parts")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path_factory.mktemp("theirs")))
-    client.close()
+    with connected(served, tmp_path_factory.mktemp("theirs")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -189,10 +179,8 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("models")
     make_tiny(folder, (I2V, TI2V, T2V, ANIMATE, ANIMATE2))
     served = start(tmp_path_factory.mktemp("wan"), folder)
-    client = Client(served.connection, client_name="e2e redo")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path_factory.mktemp("mine")))
-    client.close()
+    with connected(served, tmp_path_factory.mktemp("mine")) as client:
+        yield client
     assert served.stop() == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from backend.cli import EXIT_REFUSED, main
 from backend.translate import to_request
 from protocol.assets import AssetFolder
 from protocol.bundle import write_bundle
-from protocol.client import Client
 from protocol.errors import InvalidJob
 from protocol.messages import TERMINAL
 from protocol.specs import AssetRef, JobSpec, Output, SoundRef, Talk
@@ -35,22 +33,6 @@ from wan_models.testing import TestEngine
 FRAMES = 85  # of them at 16 a second
 PERSON = np.full((64, 64, 3), 120, np.uint8)
 SPEC = {"task": "s2v", "engine": "test", "model": "test", "width": 64, "height": 64, "fps": 16}
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = Served(tmp_path_factory.mktemp("sound") / "data")
-    assert served.ready, (served.data.parent / "data.stderr").read_text()
-    yield served
-    assert served.stop() == 0
-
-
-@pytest.fixture
-def seen(tmp_path: Path, served: Served) -> Iterator[Seen]:
-    client = Client(served.connection, client_name="e2e sound")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path / "mine"))
-    client.close()
 
 
 def written(folder: Path, **changes: Any) -> tuple[Path, Path]:

@@ -17,7 +17,7 @@ from protocol.assets import AssetFolder
 from protocol.client import Client
 from protocol.events import Connected
 from protocol.specs import DrivePack, JobSpec, Output, Sampler, SoundRef, Talk
-from tests.e2e.conftest import Seen, Served
+from tests.e2e.conftest import Seen, Served, connected
 from tests.e2e.drive import picture, scene_pack
 from tests.e2e.speech import SENTENCE, lengths, sound_file
 from tests.e2e.test_cli import wanstage
@@ -45,10 +45,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[S
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[Seen]:
-    client = Client(served.connection, client_name="e2e talk")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path_factory.mktemp("mine")))
-    client.close()
+    with connected(served, tmp_path_factory.mktemp("mine")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

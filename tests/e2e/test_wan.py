@@ -23,7 +23,7 @@ from protocol.errors import InvalidJob
 from protocol.events import Connected, FrameArrived, JobChanged, JobsListed, PreviewArrived
 from protocol.messages import TERMINAL
 from protocol.specs import Animate, ArrayRef, DrivePack, JobSpec, Lora, Output, Sampler
-from tests.e2e.conftest import Seen, Served
+from tests.e2e.conftest import Seen, Served, connected
 from tests.e2e.drive import array, picture, scene_pack
 from tests.e2e.test_draft import libraries
 from wan_models.control.masks import augment_mask
@@ -78,10 +78,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Iterator[S
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[Seen]:
-    client = Client(served.connection, client_name="e2e wan")
-    client.open()
-    yield Seen(client, AssetFolder(tmp_path_factory.mktemp("mine")))
-    client.close()
+    with connected(served, tmp_path_factory.mktemp("mine")) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
