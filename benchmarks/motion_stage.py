@@ -27,6 +27,7 @@ import demo_scene  # noqa: E402
 
 import blender_addon  # noqa: E402
 from blender_addon.capture import bonemap  # noqa: E402
+from tests.bpy.retarget import measure  # noqa: E402
 
 SIZE, SAMPLES = (640, 384), 2
 EYE, TARGET = (0.6, -4.7, 1.4), (0.04, 0.0, 1.0)
@@ -42,13 +43,7 @@ def joint_paths(rig: Any, frames: range) -> dict[str, NDArray[np.float64]]:  # n
         bones |= {"hips": "ORG-spine", "chest": "ORG-spine.003", "neck": "ORG-spine.004", "head": "ORG-spine.006"}
         bones |= {f"{joint}.{side}": f"ORG-{bone}.{side}" for side in "LR" for joint, bone in
                   (("clavicle", "shoulder"), ("toe", "toe"))}  # fmt: skip
-    scene, made = bpy.context.scene, {joint: [] for joint in bones}
-    for frame in frames:
-        scene.frame_set(frame)
-        seen = rig.evaluated_get(bpy.context.evaluated_depsgraph_get())
-        for joint, bone in bones.items():
-            made[joint].append(np.array(seen.matrix_world @ seen.pose.bones[bone].head))
-    return {joint: np.array(path) for joint, path in made.items()}
+    return measure.joint_paths(rig, frames, bones)
 
 
 def film(folder: Path) -> None:

@@ -81,7 +81,7 @@ class Window:
         self.state, self.blend = folder / "state.json", folder / "shot.blend"
         self._words: dict[str, Picture] = {}
         self._pictures: dict[str, Picture] = {}
-        self.server, display = _screen(size)
+        self.server, display = screen(size)
         self.environment = {**environment, "DISPLAY": display, "WANSTAGE_GUI_STATE": str(self.state)}
         self.environment["WANSTAGE_GUI_BLEND"] = str(self.blend)
         command = ["blender", "--factory-startup", "--no-native-pixels", "--window-geometry", "0", "0",
@@ -365,7 +365,8 @@ def _has(found: list[Place], nth: int) -> bool:
     return len(found) > nth if nth >= 0 else len(found) >= -nth
 
 
-def _screen(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], str]:
+def screen(size: tuple[int, int]) -> tuple[subprocess.Popen[bytes], str]:
+    """An X server without a screen, and its name."""
     read, write = os.pipe()
     command = ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{size[0]}x{size[1]}x24", "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)

@@ -44,7 +44,7 @@ def window(tmp_path: Path) -> Iterator[Window]:
 def test_connect_generate_and_keep(window: Window, tmp_path: Path) -> None:
     shots = Path(os.environ.get("WANSTAGE_GUI_SHOTS") or tmp_path / "shots")
     window.sidebar()
-    window.learn_icons("X")
+    window.learn_icons("X", "CHECKMARK")
     window.open_tab()
     window.shoot(shots / "tab.png")
     window.press_button("Connect", lambda: window.seen()["status"] == "connected", "the connection")
@@ -138,6 +138,18 @@ def draft(window: Window, shots: Path) -> None:
     window.rest()
     window.shoot(shots / "draft.png")
     assert window.seen()["takes"][2] == DONE
+    accept(window, shots)
+
+
+def accept(window: Window, shots: Path) -> None:
+    """The check mark beside the list accepts the take that was made last."""
+    first = window.scroll_to("Take 1")
+    beside = Place(first.x + 90, first.y - 16, 90, 40)  # behind the list, at its top
+    window.click(*window.find_icon("CHECKMARK", beside).middle)
+    window.rest()
+    window.run("if bpy.context.scene.wanstage.takes[2].choice.verdict != 'accepted': raise ValueError('not accepted')")
+    window.find("Accepted, seed 0")
+    window.shoot(shots / "accepted.png")
 
 
 def talk(window: Window, shots: Path) -> None:

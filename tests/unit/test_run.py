@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import rings
 import run
 
 
@@ -93,7 +94,7 @@ def test_the_ledger_counts_and_lists_skips_with_reasons(tmp_path: Path, capsys: 
         "</testsuite></testsuites>",
         encoding="utf-8",
     )
-    ledger = run.Ledger(tmp_path)
+    ledger = rings.Ledger(tmp_path)
     ledger.read(report)
     ledger.close()
     assert capsys.readouterr().out.splitlines() == ["skipped  b.three: no window", "1 passed, 1 failed, 1 skipped"]
@@ -121,13 +122,13 @@ def test_a_folder_that_cannot_be_made_is_named(
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Any:
-    return run.Ledger(scratch=tmp_path)
+    return rings.Ledger(scratch=tmp_path)
 
 
 def part(name: str, code: str, *words: object, retries: int = 0) -> Any:
     """What side_by_side runs; Python is given pytest's options as well, behind the code."""
     here = run.Environment("test", run.Interpreter(Path(sys.executable), (3, 11)))
-    return run.Part(name, [sys.executable, "-c", code, *words], here, retries)
+    return rings.Part(name, [sys.executable, "-c", code, *words], here, retries)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes end by signals on POSIX")
@@ -137,24 +138,24 @@ def test_what_a_signal_ended_is_run_once_more_and_said(
     crash = "import os, pathlib, sys; p = pathlib.Path(sys.argv[1]); n = int(p.read_text()); p.write_text(str(n - 1)); "
     crash += "n and os.kill(os.getpid(), 9)"
     (tmp_path / "left").write_text("1", encoding="utf-8")
-    run.side_by_side([part("crashes once", crash, tmp_path / "left", retries=1)], ledger)
+    rings.side_by_side([part("crashes once", crash, tmp_path / "left", retries=1)], ledger)
     assert "crashes once: ended by signal 9; once more" in capsys.readouterr().out
     (tmp_path / "left").write_text("2", encoding="utf-8")
     with pytest.raises(run.Problem, match=r"exit -9"):
-        run.side_by_side([part("crashes twice", crash, tmp_path / "left", retries=1)], ledger)
+        rings.side_by_side([part("crashes twice", crash, tmp_path / "left", retries=1)], ledger)
 
 
 def test_the_first_failure_stops_what_runs_beside_it(
     tmp_path: Path, ledger: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "lanes", lambda: 2)
+    monkeypatch.setattr(rings, "lanes", lambda: 2)
     wait = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sleep(600)"
     fail = "import pathlib, sys, time\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\n"
     fail += "print('what it said'); sys.exit(3)"
     begun = tmp_path / "begun"
     parts = [part("waits", wait, begun), part("fails", fail, begun), part("never", "print('never')")]
     with pytest.raises(run.Problem, match=r"fails failed \(exit 3\)"):
-        run.side_by_side(parts, ledger)
+        rings.side_by_side(parts, ledger)
     said = capsys.readouterr().out
     assert "what it said" in said
     assert "never" not in said
@@ -163,9 +164,9 @@ def test_the_first_failure_stops_what_runs_beside_it(
 def test_results_of_all_parts_are_counted(
     ledger: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "lanes", lambda: 2)
+    monkeypatch.setattr(rings, "lanes", lambda: 2)
     write = "import sys, pathlib; pathlib.Path(sys.argv[-1].split('=')[1]).write_text("
     write += '\'<testsuite><testcase name="a"/><testcase name="b"><skipped message="why"/></testcase></testsuite>\')'
-    run.side_by_side([part(name, write) for name in ("one", "two", "three")], ledger)
+    rings.side_by_side([part(name, write) for name in ("one", "two", "three")], ledger)
     ledger.close()
     assert "3 passed, 0 failed, 3 skipped" in capsys.readouterr().out
