@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from wan_models.engine import RequestRefused
 
-from . import filters, place, turns
-from .contacts import ContactSettings, Ground, feet, find_contacts, lock, runs, settle, speeds
+from . import fit as fitting
+from . import place, turns
+from .contacts import ContactSettings, Ground, feet, find_contacts, lock, settle, speeds
 from .filters import Smoothing
-from .joints import BODY_LANDMARKS, HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
+from .joints import HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
 from .posefile import CameraPath, Person, PoseFile
+from .sight import LEAST_SEEN, Clip, Sight, confidence, gather, prepare
 from .solve import Solved, measure, solve
 from .tracks import Track
 
 F64 = NDArray[np.float64]
 HEIGHTS = (0.3, 3.0)
 _FEET_SEEN = 0.5
-_LEAST_SEEN = 0.05  # weight of a point that the estimator thinks hidden, when it is smoothed
-_BRIDGED = 0.02  # and of one between two that were seen
-_ODD_M = 0.02  # a point that jumps less than this is believed
+_FITS = 2  # the bones' lengths follow from the first
 
 
 @dataclass(frozen=True)
@@ -66,42 +66,6 @@ class PoseOptions:
             raise RequestRefused(problem)
 
 
-@dataclass
-class _Sight:
-    """One person's raw arrays over frames first..last, without gaps; ``known`` (n,) where they were seen."""
-
-    track: Track
-    first: int
-    last: int
-    known: NDArray[np.bool_]
-    filled: NDArray[np.bool_]
-    landmarks: F64
-    world: F64
-    hands: dict[str, F64]
-    camera: CameraPath
-    # Smoothed, and in world axes:
-    points: F64 = field(default_factory=lambda: np.zeros(0))
-    marks: F64 = field(default_factory=lambda: np.zeros(0))
-    turned: dict[str, F64] = field(default_factory=dict)
-    floor: float = 0.0
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What is the same for all people."""
-
-    frames: int
-    fps: float
-    width: int
-    height: int
-    source: dict[str, Any]
-    estimator: dict[str, Any]
-    view_relative: bool
-    blendshapes: tuple[str, ...] = ()
-    cuts: tuple[int, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
 def build(clip: Clip, tracks: Sequence[Track], options: PoseOptions) -> PoseFile:
     """The pose file of the chosen tracks. Raises RequestRefused for a camera of another length."""
     camera = options.camera or place.guessed(clip.width, clip.height, clip.frames, options.field_of_view)
@@ -113,7 +77,7 @@ def build(clip: Clip, tracks: Sequence[Track], options: PoseOptions) -> PoseFile
             raise RequestRefused(problem)
         camera = place.part_of(camera, 0, clip.frames - 1)
     warnings = list(clip.warnings)
-    sights = [_sight(track, clip, camera, options, warnings) for track in tracks]
+    sights = [gather(track, clip, camera, options.gap_s, warnings) for track in tracks]
     solved = [_solve(sight, clip, options, warnings) for sight in sights]
     if camera.guessed:
         camera, solved = _level(sights, solved, camera, clip.fps, options)
@@ -147,43 +111,8 @@ def _settings(options: PoseOptions) -> dict[str, Any]:
     }
 
 
-def _sight(track: Track, clip: Clip, camera: CameraPath, options: PoseOptions, warnings: list[str]) -> _Sight:
-    first, last = track.first, track.last
-    count = last - first + 1
-    known = np.zeros(count, bool)
-    landmarks, world = (np.full((count, BODY_LANDMARKS, 4), np.nan) for _ in range(2))
-    hands = {side: np.full((count, HAND_LANDMARKS, 3), np.nan) for side in SIDES}
-    for frame, seen in track.seen.items():
-        index = frame - first
-        known[index] = True
-        landmarks[index], world[index] = seen.landmarks, seen.world
-        for side, points in (("left", seen.left_hand), ("right", seen.right_hand)):
-            if points is not None:
-                hands[side][index] = points - points[0]
-    longest = max(1, round(options.gap_s * clip.fps))
-    landmarks, filled = filters.bridge(landmarks, longest)
-    world, _ = filters.bridge(world, longest)
-    long = [(one + first, other + first) for one, other in runs(~known & ~filled)]
-    if long:
-        where = ", ".join(f"{one} to {other}" if other > one else str(one) for one, other in long[:3])
-        more = f" and {len(long) - 3} more times" if len(long) > 3 else ""
-        warnings.append(
-            f"Person {track.id} is out of sight for longer than {options.gap_s:g} s (frames {where}{more}): the pose "
-            "there is only drawn between what was seen, with confidence 0."
-        )
-    hands = {side: _hand(points, longest) for side, points in hands.items()}
-    mine = place.part_of(camera, first, last)
-    return _Sight(track, first, last, known, filled, landmarks, world, hands, mine)
-
-
-def _hand(points: F64, longest: int) -> F64:
-    """Short gaps bridged, long ones left."""
-    bridged, filled = filters.bridge(points, longest)
-    return np.where(filled[:, None, None], bridged, points)
-
-
-def _solve(sight: _Sight, clip: Clip, options: PoseOptions, warnings: list[str]) -> Solved:
-    _prepare(sight, clip, options.smoothing)
+def _solve(sight: Sight, clip: Clip, options: PoseOptions, warnings: list[str]) -> Solved:
+    prepare(sight, clip, options.smoothing)
     lengths = measure(sight.points, sight.world[..., 3], sight.turned)
     factor = options.height / lengths.height if options.height else 1.0
     body = _placed(sight, lengths, factor, clip.fps, options)
@@ -193,51 +122,47 @@ def _solve(sight: _Sight, clip: Clip, options: PoseOptions, warnings: list[str])
     return body
 
 
-def _prepare(sight: _Sight, clip: Clip, smooth: Smoothing | None) -> None:
-    world, sight.marks = sight.world[..., :3], sight.landmarks.copy()
-    if smooth is not None:
-        world, sight.marks = _steadied(sight, clip.fps, smooth.cutoff)
-    hips = sight.marks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
-    view = place.facing(hips, sight.camera) if clip.view_relative else None
-    sight.points = place.to_world(world, sight.camera, view)
-    sight.turned = {
-        side: _smooth_hand(place.to_world(hand, sight.camera, view), clip.fps, smooth)
-        for side, hand in sight.hands.items()
-    }
-
-
-def _steadied(sight: _Sight, fps: float, cutoff: float) -> tuple[F64, F64]:
-    """The landmarks' metres and pixels without what trembles and jumps, each as sure as it was seen; the pixels'
-    visibility falls where a point was not believed.
-    """
-    seen = np.where(sight.known, 1.0, np.where(sight.filled, _BRIDGED, 1.0))[:, None]
-    weights = seen * np.clip(sight.landmarks[..., 3], _LEAST_SEEN, 1.0)
-    size = max(float(np.median(np.ptp(sight.landmarks[..., 1], axis=1))), 1.0)
-    marks = sight.landmarks.copy()
-    trust = filters.plausible(sight.world[..., :3], weights, fps, _ODD_M)
-    trust = np.minimum(trust, filters.plausible(marks[..., :2], weights, fps, _ODD_M / 1.7 * size))
-    marks[..., :2] = filters.weighted(marks[..., :2], trust, fps, cutoff)
-    marks[..., 3] *= trust / weights
-    return filters.weighted(sight.world[..., :3], trust, fps, cutoff), marks
-
-
-def _smooth_hand(hand: F64, fps: float, smooth: Smoothing | None) -> F64:
-    if smooth is None:
-        return hand
-    found = hand.copy()
-    for first, last in runs(np.asarray(np.isfinite(hand).all(axis=(1, 2)), bool)):
-        found[first : last + 1] = filters.zero_phase(hand[first : last + 1], fps, smooth.cutoff, smooth.order)
-    return found
-
-
-def _placed(sight: _Sight, lengths: Lengths, factor: float, fps: float, options: PoseOptions) -> Solved:
-    body = solve(sight.points * factor, lengths.scaled(factor), sight.turned, options.limits)
-    offsets = body.points() - body.root[:, None]
-    body.root = place.place_root(offsets, sight.marks, sight.camera, fps, options.smoothing)
+def _placed(sight: Sight, lengths: Lengths, factor: float, fps: float, options: PoseOptions) -> Solved:
+    lengths, points = lengths.scaled(factor), sight.points * factor
+    for _ in range(_FITS):
+        root = _root(solve(points, lengths, sight.turned, options.limits, sight.heads), sight, fps, options)
+        points = _fitted(points - _hips(points) + root[:, None], lengths, sight)
+        seen = measure(points, sight.marks[..., 3], sight.turned)
+        lengths = seen.scaled(options.height / seen.height) if options.height else seen
+    body = solve(points, lengths, sight.turned, options.limits, sight.heads)
+    body.root = _root(body, sight, fps, options)
     return body
 
 
-def _by_ground(body: Solved, sight: _Sight, fps: float, options: PoseOptions, warnings: list[str]) -> Solved:
+def _hips(points: F64) -> F64:
+    return np.asarray(points[:, [MP["leftHip"], MP["rightHip"]]].mean(axis=1, keepdims=True))
+
+
+def _root(body: Solved, sight: Sight, fps: float, options: PoseOptions) -> F64:
+    offsets = body.points() - body.root[:, None]
+    return place.place_root(offsets, sight.marks, sight.camera, fps, options.smoothing)
+
+
+def _fitted(points: F64, lengths: Lengths, sight: Sight) -> F64:
+    """World points (T,33,3) where the picture shows them."""
+    camera = sight.camera
+    eye = camera.world_from_camera[:, None, :3, 3]
+    local = place.from_world(points - eye, camera)
+    rays = place.rays(sight.marks[..., :2], camera)
+    sure = np.maximum(sight.marks[..., 3], LEAST_SEEN) ** 2
+    before = fitting.gathered(local)
+    moved = fitting.fit(
+        before,
+        fitting.gathered(rays),
+        fitting.gathered(sure),
+        lengths,
+        perspective=camera.kind == "perspective",
+        trust=fitting.Trust(),
+    )
+    return place.to_world(fitting.spread(local, moved - before), camera) + eye
+
+
+def _by_ground(body: Solved, sight: Sight, fps: float, options: PoseOptions, warnings: list[str]) -> Solved:
     """The body as large as it must be to stand on z = 0 of the known scene, if that can be told and is plausible."""
     index, standing = _standing(body, sight, fps)
     factor = place.ground_scale(standing, _frames_of(sight.camera, index)) if len(index) else None
@@ -254,7 +179,7 @@ def _frames_of(camera: CameraPath, index: NDArray[np.intp]) -> CameraPath:
     return CameraPath(camera.world_from_camera[index], camera.intrinsics[index], camera.kind, camera.guessed)
 
 
-def _standing(body: Solved, sight: _Sight, fps: float) -> tuple[NDArray[np.intp], F64]:
+def _standing(body: Solved, sight: Sight, fps: float) -> tuple[NDArray[np.intp], F64]:
     """Frames in which a foot seems to stand, and where (N,3): the lower of the two feet, while it is slow."""
     points = feet(body)
     view = turns.unit(body.root - sight.camera.world_from_camera[:, :3, 3])
@@ -266,7 +191,7 @@ def _standing(body: Solved, sight: _Sight, fps: float) -> tuple[NDArray[np.intp]
     return frames[quiet], points[frames[quiet], lowest[quiet]]
 
 
-def _tell(sight: _Sight, body: Solved, warnings: list[str]) -> None:
+def _tell(sight: Sight, body: Solved, warnings: list[str]) -> None:
     name = f"Person {sight.track.id}"
     up = body.turns[:, INDEX["chest"]][:, :, 2]
     if float(np.median(up[:, 2])) < -0.3 and sight.camera.guessed:
@@ -279,7 +204,7 @@ def _tell(sight: _Sight, body: Solved, warnings: list[str]) -> None:
 
 
 def _level(
-    sights: Sequence[_Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float, options: PoseOptions
+    sights: Sequence[Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float, options: PoseOptions
 ) -> tuple[CameraPath, list[Solved]]:
     """Turn and lift the guessed world so that feet stand level and the first person's at z = 0."""
     groups = [_standing(body, sight, fps)[1] for body, sight in zip(bodies, sights, strict=True)]
@@ -303,7 +228,7 @@ def _level(
 
 
 def _finish(
-    sight: _Sight, body: Solved, clip: Clip, camera: CameraPath, *, options: PoseOptions, warnings: list[str]
+    sight: Sight, body: Solved, clip: Clip, camera: CameraPath, *, options: PoseOptions, warnings: list[str]
 ) -> Person:
     contact = np.zeros((len(body.root), 4), bool)
     if options.hold_feet:
@@ -321,7 +246,7 @@ def _finish(
     return _person(sight, body, contact, clip)
 
 
-def _view(body: Solved, camera: CameraPath, sight: _Sight) -> F64:
+def _view(body: Solved, camera: CameraPath, sight: Sight) -> F64:
     """(n,3) from the camera to the person."""
     return turns.unit(body.root - camera.world_from_camera[sight.first : sight.last + 1, :3, 3])
 
@@ -336,7 +261,7 @@ def _floor(body: Solved, view: F64, fps: float, options: PoseOptions, start: flo
     return floor
 
 
-def _own_floor(body: Solved, sight: _Sight, view: F64, fps: float, options: PoseOptions) -> float:
+def _own_floor(body: Solved, sight: Sight, view: F64, fps: float, options: PoseOptions) -> float:
     """The height on which the person stands; z = 0 where that is nearly it."""
     _, standing = _standing(body, sight, fps)
     start = float(np.median(standing[:, 2])) if len(standing) else 0.0
@@ -344,7 +269,7 @@ def _own_floor(body: Solved, sight: _Sight, view: F64, fps: float, options: Pose
     return 0.0 if abs(height) < 0.15 else height
 
 
-def _person(sight: _Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip) -> Person:
+def _person(sight: Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip) -> Person:
     before, after = sight.first, clip.frames - 1 - sight.last
 
     def padded(array: NDArray[Any], kind: type[Any] = np.float32, fill: Any = "edge") -> NDArray[Any]:  # noqa: ANN401
@@ -372,7 +297,7 @@ def _person(sight: _Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip)
         id=track.id, name=f"person {track.id}", height=round(float(lengths.height), 4), first=sight.first,
         last=sight.last, rest=body.rest.astype(np.float32),
         rotation=padded(turns.quaternions(body.turns)), root=padded(body.root), position=padded(body.positions()),
-        confidence=padded(_confidence(sight), fill=0.0),
+        confidence=padded(confidence(sight), fill=0.0),
         filled=padded(np.repeat(sight.filled[:, None], len(JOINTS), 1), bool, False),
         contact=padded(contact, bool, False), landmarks=padded(raw, fill=np.nan), world=padded(raw_world, fill=np.nan),
         left_hand=padded(hands["left"], fill=np.nan), right_hand=padded(hands["right"], fill=np.nan),
@@ -383,29 +308,3 @@ def _person(sight: _Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip)
 
 def _or_nan(array: NDArray[np.float32] | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.full(shape, np.nan, np.float32) if array is None or array.shape != shape else array
-
-
-_SOURCES = {
-    "hips": (23, 24), "spine": (11, 12, 23, 24), "chest": (11, 12), "neck": (7, 8, 11, 12), "head": (0, 7, 8),
-    "Shoulder": ("Shoulder",), "UpperArm": ("Shoulder", "Elbow"), "LowerArm": ("Elbow", "Wrist"),
-    "Hand": ("Wrist", "Index", "Pinky"), "UpperLeg": ("Hip", "Knee"), "LowerLeg": ("Knee", "Ankle"),
-    "Foot": ("Ankle", "Heel", "Toe"), "Toes": ("Heel", "Toe"),
-}  # fmt: skip
-
-
-def _confidence(sight: _Sight) -> F64:
-    """(n,51): the least sure of the landmarks that a bone hangs on; fingers as sure as the wrist of a hand that is
-    seen. Half where a gap was bridged, 0 where nothing is known.
-    """
-    visibility = np.clip(sight.landmarks[..., 3], 0.0, 1.0)
-    found = np.zeros((len(visibility), len(JOINTS)))
-    for joint, name in enumerate(JOINTS):
-        side = next((each for each in SIDES if name.startswith(each)), "")
-        part = name[len(side) :]
-        if part in _SOURCES:
-            marks = [MP[f"{side}{each}"] if isinstance(each, str) else each for each in _SOURCES[part]]
-            found[:, joint] = visibility[:, marks].min(axis=1)
-        else:
-            seen = np.isfinite(sight.hands[side]).all(axis=(1, 2))
-            found[:, joint] = np.where(seen, visibility[:, MP[f"{side}Wrist"]], 0.0)
-    return found * np.where(sight.known, 1.0, np.where(sight.filled, 0.5, 0.0))[:, None]

@@ -14,11 +14,12 @@ from typing import Any
 
 from wan_models.engine import RequestRefused
 
-from .build import Clip, PoseOptions, build
+from .build import PoseOptions, build
 from .cuts import CutFinder
 from .estimator import Estimator, EstimatorOptions, Image, Seen, open_estimator
 from .footage import Footage, frames, open_footage
 from .posefile import PoseFile
+from .sight import Clip
 from .tracks import Tracker, choose
 
 _BLOCK = 1 << 20

@@ -133,33 +133,32 @@ def settle(points: F64, contact: Marks, ground: Ground) -> F64:
     """(T,3) by how much the root is wrong: what makes the standing points (T,4,3) stand, and is small and smooth.
 
     Least squares over all frames and contacts at once: each contact has a place of its own (at the floor's height),
-    the root's error is held near 0 by STAY and its acceleration by CALM.
+    the root's error is held near 0 by STAY, across the view by SEEN since the picture shows where the body is, and its
+    acceleration by CALM.
     """
     stretches = [(number, *each) for number in range(4) for each in runs(contact[:, number])]
     count = len(points)
     if not stretches or count < 3:
         return np.zeros((count, 3))
-    rows, columns, held = [], [], []
-    for place, (number, first, last) in enumerate(stretches):
-        frames = np.arange(first, last + 1)
-        rows.append(frames)
-        columns.append(np.full(len(frames), place))
-        held.append(points[frames, number])
-    frames, places, seen = np.concatenate(rows), np.concatenate(columns), np.concatenate(held)
+    frames = np.concatenate([np.arange(first, last + 1) for _, first, last in stretches])
+    places = np.repeat(np.arange(len(stretches)), [last - first + 1 for _, first, last in stretches])
+    seen = np.concatenate([points[first : last + 1, number] for number, first, last in stretches])
+    ones, order = np.ones(len(frames)), np.arange(len(frames))
+    on_frame: Any = sparse.coo_array((ones, (order, frames)), (len(frames), count))
+    at_place: Any = sparse.coo_array((ones, (order, places)), (len(frames), len(stretches)))
     bend: Any = sparse.diags_array([1.0, -2.0, 1.0], offsets=[0, 1, 2], shape=(count - 2, count))
     calm = CALM * (ground.fps / 30.0) ** 2
-    ones, order = np.ones(len(frames)), np.arange(len(frames))
-    on_frame: Any = sparse.coo_array((ones, (order, frames)), (len(frames), count)).tocsr()
-    at_place: Any = sparse.coo_array((ones, (order, places)), (len(frames), len(stretches))).tocsr()
-    own: Any = sparse.eye_array(count) * STAY**2 + calm**2 * (bend.T @ bend) + on_frame.T @ on_frame
-    found = np.zeros((count, 3))
-    # z: the place is known. x, y: it is solved for too.
-    found[:, 2] = spsolve(own.tocsc(), on_frame.T @ (ground.floor - seen[:, 2]))
-    cross = on_frame.T @ at_place
-    both: Any = sparse.block_array([[own, -cross], [-cross.T, at_place.T @ at_place]])
-    right = np.concatenate([-(on_frame.T @ seen[:, :2]), at_place.T @ seen[:, :2]])
-    found[:, :2] = spsolve(both.tocsc(), right)[:count]
-    return found
+    stay = np.repeat(np.eye(3)[None] * STAY**2, count, axis=0)
+    if ground.view is not None:
+        away = ground.view[:, :, None] * ground.view[:, None, :]
+        stay = SEEN**2 * (np.eye(3) - away) + STAY**2 * away
+    three, flat = sparse.eye_array(3), sparse.csr_array(np.eye(3)[:, :2])
+    own: Any = sparse.block_diag(list(stay)) + sparse.kron(calm**2 * (bend.T @ bend) + on_frame.T @ on_frame, three)
+    cross = sparse.kron(on_frame.T @ at_place, flat)  # x and y of a place are solved for, its z is the floor's
+    both: Any = sparse.block_array([[own, -cross], [-cross.T, sparse.kron(at_place.T @ at_place, sparse.eye_array(2))]])
+    aim = -seen + np.array([0.0, 0.0, ground.floor])
+    right = np.concatenate([(on_frame.T @ aim).ravel(), (at_place.T @ seen[:, :2]).ravel()])
+    return np.asarray(spsolve(both.tocsc(), right)[: 3 * count].reshape(count, 3))
 
 
 def lock(solved: Solved, contact: Marks, ground: Ground, settings: ContactSettings) -> Solved:
@@ -260,7 +259,7 @@ def _held(points: F64, contact: Marks, floor: float, blend: int) -> tuple[F64, F
 
 DEPTH_TRUST = 0.15
 """How much of a movement towards or from the camera is believed: one picture hardly tells it."""
-STAY, CALM = 0.1, 20.0
+STAY, SEEN, CALM = 0.05, 1.0, 10.0
 Stands = dict[tuple[int, int], F64]
 """For each stretch of a contact (first and last frame), the place."""
 _NOISE = 3.0  # times the median distance from where a point stands: beyond that it is no tremble

@@ -25,7 +25,8 @@ class Seen:
     ``landmarks`` float32 (33,4): x px, y px, z px from the hips, visibility 0..1. ``world`` (33,4): metres from the
     middle of the hips, x right, y down, z away from the camera, visibility. Hands (21,3): metres in the same axes.
     ``left_pixels``, ``right_pixels`` (21,2): the hands in the picture. ``face``: blend shapes 0..1 in the order of the
-    estimator's ``blendshapes``; ``face_points`` (478,3) px.
+    estimator's ``blendshapes``; ``face_points`` (478,3) px; ``face_turn`` (3,3) the head's rotation from one that looks
+    into the camera, in the same axes as ``world`` and, if that is ``view_relative``, from the direction of the face.
     """
 
     landmarks: F32
@@ -36,6 +37,7 @@ class Seen:
     right_pixels: F32 | None = None
     face: F32 | None = None
     face_points: F32 | None = None
+    face_turn: F32 | None = None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ F64 = NDArray[np.float64]
 SOFT = np.radians(10.0)
 FOLD = {"knee": np.radians([0.0, 150.0]), "elbow": np.radians([0.0, 155.0])}
 """Flexion of hinges; neither goes backwards."""
-TURN = {"head": np.radians(95.0), "wrist": np.radians(95.0)}
-"""Largest angle between the two bones in any direction: neck rotation 80 with flexion 45, wrist flexion 80 with 30
+TURN = {"head": np.radians(95.0), "neck": np.radians(65.0), "wrist": np.radians(95.0)}
+"""Largest angle between the two bones in any direction: neck rotation 80 with flexion 45 (its lower part has about two
+thirds of it), wrist flexion 80 with 30
 sideways."""
 TWIST = np.radians(110.0)
 """Pronation or supination from the middle: 80 each way of the AAOS, and what the shoulder adds."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .crops import Square, cut, face_square, hand_square, torso_px
 from .estimator import F32, EstimatorOptions, Image, Seen
@@ -88,7 +89,9 @@ class MediaPipe:
                 self._parts[side] = vision.HandLandmarker.create_from_options(options)
         if (path := found.get(FACE_MODEL)) is not None:
             face = vision.FaceLandmarkerOptions(
-                base_options=BaseOptions(model_asset_path=str(path)), output_face_blendshapes=True
+                base_options=BaseOptions(model_asset_path=str(path)),
+                output_face_blendshapes=True,
+                output_facial_transformation_matrixes=True,
             )
             self._parts["face"] = vision.FaceLandmarker.create_from_options(face)
 
@@ -154,7 +157,9 @@ class MediaPipe:
         points = np.column_stack([unit[:, :3] @ to_pixels.T, unit[:, 3]]).astype(np.float32)
         if not self.blendshapes:
             self.blendshapes = tuple(each.category_name for each in found.face_blendshapes[0])
-        return {"face": np.array([each.score for each in found.face_blendshapes[0]], np.float32), "face_points": points}
+        shapes = np.array([each.score for each in found.face_blendshapes[0]], np.float32)
+        turn = _face_turn(np.array(found.facial_transformation_matrixes[0]))
+        return {"face": shapes, "face_points": points, "face_turn": turn}
 
     def _picture(self, image: Image) -> Any:  # noqa: ANN401
         return self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
@@ -178,6 +183,17 @@ def _points(points: Any, scale: F32) -> F32:  # noqa: ANN401
     found = np.array([[p.x, p.y, p.z, p.visibility or 0.0] for p in points], np.float32)
     found[:, :3] *= scale
     return found
+
+
+def _face_turn(matrix: NDArray[np.float64]) -> F32 | None:
+    """The rotation of MediaPipe's 4x4 from its own axes (y up, z towards the camera) to the picture's; None if it is
+    none.
+    """
+    size = np.linalg.det(matrix[:3, :3])
+    if not np.isfinite(size) or size <= 0:
+        return None
+    flip = np.diag([1.0, -1.0, -1.0])
+    return np.asarray(flip @ (matrix[:3, :3] / np.cbrt(size)) @ flip, np.float32)
 
 
 def _count_near(before: list[tuple[Square, int]], square: Square) -> int:

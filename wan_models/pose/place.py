@@ -21,6 +21,8 @@ lens's 35. Half of it wrong makes the distance as much wrong, the pose stays."""
 _BODY = [MP[side + part] for side in SIDES for part in ("Shoulder", "Hip", "Knee", "Ankle", "Elbow", "Wrist")]
 _LEVEL = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """World from a level camera: its right is +X, its up is +Z, it looks along +Y."""
+LOOKS_BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""The picture's axes from those of a head in rest (faces -Y, up is +Z) that looks into the camera."""
 _TO_CAMERA = np.array([1.0, -1.0, -1.0])
 _ODD = 0.01  # of the distance: jumps as small as this are believed
 _NEAR = 0.3  # metres: nobody is nearer to the camera
@@ -63,13 +65,20 @@ def to_world(vectors: F64, camera: CameraPath, view: F64 | None = None) -> F64:
 
 def to_picture(points: F64, camera: CameraPath) -> F64:
     """(T,N,3): x px, y px, depth in metres of world points (T,N,3)."""
-    local = _local(points - camera.world_from_camera[:, None, :3, 3], camera)
+    local = from_world(points - camera.world_from_camera[:, None, :3, 3], camera)
     inner, depth = camera.intrinsics[:, None], local[..., 2:]
     flat = local[..., :2] / np.maximum(depth, 1e-6) if camera.kind == "perspective" else local[..., :2]
     return np.concatenate([flat * inner[..., :2] + inner[..., 2:], depth], axis=-1)
 
 
-def _local(vectors: F64, camera: CameraPath) -> F64:
+def rays(pixels: F64, camera: CameraPath) -> F64:
+    """(T,N,2): x / z and y / z of what is seen at ``pixels`` (T,N,2); of an orthographic camera x and y in metres."""
+    inner = camera.intrinsics[:, None]
+    return np.asarray((pixels - inner[..., 2:]) / inner[..., :2])
+
+
+def from_world(vectors: F64, camera: CameraPath) -> F64:
+    """Vectors (T,N,3) of the world's axes in the picture's."""
     return np.asarray(vectors @ (camera.world_from_camera[:, :3, :3] * _TO_CAMERA))
 
 
@@ -79,9 +88,8 @@ def place_root(offsets: F64, landmarks: F64, camera: CameraPath, fps: float, smo
     ``offsets`` (T,33,3): the skeleton's points from its root, world axes. ``landmarks`` (T,33,4) px and visibility.
     Least squares over the body, each point as sure as it is seen; the distance is smoothed more than the rest.
     """
-    local = _local(offsets[:, _BODY], camera)
-    inner = camera.intrinsics[:, None]
-    flat = (landmarks[:, _BODY, :2] - inner[..., 2:]) / inner[..., :2]
+    local = from_world(offsets[:, _BODY], camera)
+    flat = rays(landmarks[:, _BODY, :2], camera)
     weight = np.maximum(landmarks[:, _BODY, 3], 0.02) ** 2
     if camera.kind != "perspective":
         across = ((flat - local[..., :2]) * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True)

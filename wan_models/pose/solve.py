@@ -23,6 +23,7 @@ from .joints import (
     JOINTS,
     KNUCKLES,
     MP,
+    NECK_PARTS,
     PARENTS,
     PHALANGES,
     RELAXED,
@@ -174,11 +175,18 @@ def _hand_size(height: float, hands: dict[str, F64]) -> float:
 # ---- rotations --------------------------------------------------------------------------------------
 
 
-def solve(points: F64, lengths: Lengths, hands: dict[str, F64] | None = None, limits: bool = True) -> Solved:
+def solve(
+    points: F64,
+    lengths: Lengths,
+    hands: dict[str, F64] | None = None,
+    limits: bool = True,
+    heads: F64 | None = None,
+) -> Solved:
     """Rotations of all joints from ``points`` (T,33,3) without gaps, hips at the root.
 
-    ``hands``: ``left`` and ``right`` (T,21,3) in the same axes from the wrist, NaN where unseen. ``limits``: joints
-    stay within what people's can do (``limits`` module).
+    ``hands``: ``left`` and ``right`` (T,21,3) in the same axes from the wrist, NaN where unseen. ``heads`` (T,3,3): by
+    how much the head is turned from what ``head_turns`` says (its own axes). ``limits``: joints stay within what
+    people's can do (``limits`` module).
     """
     count = len(points)
     rest = rest_pose(lengths)
@@ -187,7 +195,7 @@ def solve(points: F64, lengths: Lengths, hands: dict[str, F64] | None = None, li
     )
     found.root = _middle(points, "Hip")
     template = Solved(lengths, rest, np.repeat(np.eye(3)[None, None], len(JOINTS), 1), rest[:1]).points()[0]
-    _trunk(found, points, limits)
+    _trunk(found, points, limits, heads)
     for side in SIDES:
         hand = (hands or {}).get(side)
         _arm(found, points, template, side, hand=hand, limits=limits)
@@ -195,18 +203,32 @@ def solve(points: F64, lengths: Lengths, hands: dict[str, F64] | None = None, li
     return found
 
 
-def _trunk(found: Solved, points: F64, limits: bool) -> None:
+def _trunk(found: Solved, points: F64, limits: bool, heads: F64 | None) -> None:
     up = _middle(points, "Shoulder") - _middle(points, "Hip")
     hips = _upright(points, "Hip", up)
     chest = _upright(points, "Shoulder", up)
-    head = _head(points)
+    head = head_turns(points) if heads is None else head_turns(points) @ heads
     if limits:
         head = limit_turn(chest, head, "head")
+    neck = _neck(points, found.lengths.neck, chest, head)
+    if limits:
+        neck = limit_turn(chest, neck, "neck")
     for name, turn in (
         ("hips", hips), ("spine", turns.halfway(hips, chest)), ("chest", chest),
-        ("neck", turns.halfway(chest, head)), ("head", head), ("leftShoulder", chest), ("rightShoulder", chest),
+        ("neck", neck), ("head", head), ("leftShoulder", chest), ("rightShoulder", chest),
     ):  # fmt: skip
         found.turns[:, INDEX[name]] = turn
+
+
+def _neck(points: F64, length: float, chest: F64, head: F64) -> F64:
+    """Turned as much as lies between chest and head, and leaned so that the ears are where they are seen: the chest
+    carries the neck's first part, the head its last (``rest_pose``).
+    """
+    ears = points[:, [7, 8]].mean(axis=1) - _middle(points, "Shoulder")
+    below, rest, above = NECK_PARTS
+    between = turns.halfway(chest, head)
+    way = ears - length * (turns.apply(chest, below) + turns.apply(head, above))
+    return np.asarray(turns.smallest(turns.apply(between, rest), way) @ between)
 
 
 def _upright(points: F64, part: str, up: F64) -> F64:
@@ -214,8 +236,8 @@ def _upright(points: F64, part: str, up: F64) -> F64:
     return turns.from_to(across, up, np.array([1.0, 0.0, 0.0]), _UP)
 
 
-def _head(points: F64) -> F64:
-    """The rotation that fits the head's points best (Kabsch, weights as sure as each point is in depth)."""
+def head_turns(points: F64) -> F64:
+    """(T,3,3) the rotation that fits the head's points best (Kabsch, weights as sure as each point is in depth)."""
     weights = np.array([1.0, *[0.5] * 6, 2.0, 2.0, 0.5, 0.5])[:, None]
     seen = points[:, list(HEAD_LANDMARKS)]
     seen = seen - (seen * weights).sum(axis=1, keepdims=True) / weights.sum()

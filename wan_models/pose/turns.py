@@ -57,6 +57,16 @@ def about(axis: F64, angle: F64) -> F64:
     return np.asarray(flat.reshape(*axis.shape[:-1], 3, 3))
 
 
+def vectors(turns: F64) -> F64:
+    """(T,3) axes times angles in radians of (T,3,3)."""
+    return np.asarray(Rotation.from_matrix(turns).as_rotvec())
+
+
+def from_vectors(vectors: F64) -> F64:
+    """The inverse of ``vectors``."""
+    return np.asarray(Rotation.from_rotvec(vectors).as_matrix())
+
+
 def halfway(one: F64, other: F64, part: F64 | float = 0.5) -> F64:
     """Rotations (T,3,3) at ``part`` (a number, or (T,1)) of the way from ``one`` to ``other``."""
     step = Rotation.from_matrix(np.swapaxes(one, -1, -2) @ other).as_rotvec() * part

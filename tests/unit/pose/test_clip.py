@@ -119,6 +119,7 @@ def test_somebody_upside_down_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def turned(self: FakeEstimator, x: float) -> Any:
         seen = person(self, x)
         seen.world[:, :2] *= -1
+        seen.landmarks[:, :2] = 2 * seen.landmarks[[23, 24], :2].mean(axis=0) - seen.landmarks[:, :2]
         return seen
 
     monkeypatch.setattr(FakeEstimator, "_person", turned)
