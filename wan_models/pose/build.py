@@ -15,10 +15,11 @@ from wan_models.engine import RequestRefused
 from . import fit as fitting
 from . import place, turns
 from .contacts import ContactSettings, Ground, feet, find_contacts, lock, settle, speeds
+from .estimator import every_frame
 from .filters import Smoothing
 from .joints import HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
 from .posefile import CameraPath, Person, PoseFile
-from .sight import LEAST_SEEN, Clip, Sight, confidence, gather, prepare
+from .sight import LEAST_SEEN, Clip, Sight, between, confidence, gather, prepare
 from .solve import Solved, measure, solve
 from .tracks import Track
 
@@ -287,11 +288,14 @@ def _person(sight: Sight, body: Solved, contact: NDArray[np.bool_], clip: Clip) 
         for side in SIDES
     }  # fmt: skip
     shapes = len(clip.blendshapes)
-    face = np.stack(
-        [
-            _or_nan(getattr(track.seen.get(frame), "face", None), (shapes,))
-            for frame in range(sight.first, sight.last + 1)
-        ]
+    face = between(
+        np.stack(
+            [
+                _or_nan(getattr(track.seen.get(frame), "face", None), (shapes,))
+                for frame in range(sight.first, sight.last + 1)
+            ]
+        ).astype(np.float64),
+        every_frame(clip.fps) - 1,
     )
     return Person(
         id=track.id, name=f"person {track.id}", height=round(float(lengths.height), 4), first=sight.first,

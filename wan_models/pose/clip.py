@@ -5,7 +5,7 @@ forgotten as soon as its people are known, a person takes about 3 kB a frame.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,11 +16,12 @@ from wan_models.engine import RequestRefused
 
 from .build import PoseOptions, build
 from .cuts import CutFinder
-from .estimator import Estimator, EstimatorOptions, Image, Seen, open_estimator
+from .estimator import Estimator, EstimatorOptions, Image, Seen, every_frame, open_estimator
 from .footage import Footage, frames, open_footage
+from .lookback import LookBack
 from .posefile import PoseFile
 from .sight import Clip
-from .tracks import Tracker, choose
+from .tracks import Tracker, choose, lasting
 
 _BLOCK = 1 << 20
 
@@ -50,30 +51,37 @@ class Recording:
         """The people of each frame, one frame late: bodies of a frame are found while hands and faces of the one before
         are. Ends early when ``cancelled``.
         """
-        finder = CutFinder()
+        with closing(_ahead(images)) as coming:
+            yield from self._watched(coming, cancelled, LookBack(self._estimator))
+
+    def _watched(
+        self, coming: Iterable[tuple[Image, bool]], cancelled: Callable[[], bool], back: LookBack
+    ) -> Iterator[FrameFound]:
         waiting: tuple[int, Image, bool, Future[list[Seen]]] | None = None
         with ThreadPoolExecutor(1, "pose refine") as pool:
-            for index, image in enumerate(images):
+            for index, (image, cut) in enumerate(coming):
                 if cancelled() or index == self._options.frames:
                     break
-                cut = finder.is_cut(image)
                 if cut:
                     self._estimator.reset()
                 self._size, self._count = (image.shape[1], image.shape[0]), index + 1
                 bodies = self._estimator.find(image, index / self._fps)
                 if waiting is not None:
-                    yield self._take(*waiting)
+                    yield self._take(*waiting, back=back)
                 waiting = (index, image, cut, pool.submit(self._estimator.refine, image, bodies))
             if waiting is not None and not cancelled():
-                yield self._take(*waiting)
+                yield self._take(*waiting, back=back)
+                back.end_shot()
 
-    def _take(self, index: int, image: Image, cut: bool, refined: Future[list[Seen]]) -> FrameFound:
+    def _take(self, index: int, image: Image, cut: bool, refined: Future[list[Seen]], *, back: LookBack) -> FrameFound:
         if cut:
+            back.end_shot()
             self._cuts.append(index)
             self._tracker.end_shot()
         people = refined.result()
         kept = [replace(each, left_pixels=None, right_pixels=None, face_points=None) for each in people]
         tracks = self._tracker.add(index, image, kept)
+        back.add(index, image, tracks)
         return FrameFound(index, tuple((track.id, seen) for track, seen in zip(tracks, people, strict=True)))
 
     def finish(self) -> PoseFile:
@@ -82,6 +90,8 @@ class Recording:
             problem = "the clip has no frames: choose another"
             raise RequestRefused(problem)
         estimator, (width, height) = self._estimator, self._size
+        for track in self._tracker.tracks:
+            track.seen = lasting(track.seen, self._fps)
         chosen = choose(self._tracker.tracks, self._options.person, self._count)
         clip = Clip(
             frames=self._count,
@@ -110,6 +120,21 @@ class Recording:
             yield f"{known} people are in the clip and {self._options.person} took one: 'all' or an id takes others."
 
 
+def _ahead(images: Iterable[Image]) -> Generator[tuple[Image, bool], None, None]:
+    """Each frame and whether it begins a shot; the next one is decoded and compared while this one is looked at."""
+    finder, source = CutFinder(), iter(images)
+
+    def following() -> tuple[Image, bool] | None:
+        image = next(source, None)
+        return None if image is None else (image, finder.is_cut(image))
+
+    with ThreadPoolExecutor(1, "pose frames") as pool:
+        coming = pool.submit(following)
+        while (found := coming.result()) is not None:
+            coming = pool.submit(following)
+            yield found
+
+
 def sha256_of(path: Path) -> str:
     """Of a file; of a folder, of its files' names and sizes."""
     digest = hashlib.sha256()
@@ -136,7 +161,7 @@ def estimate_clip(
     options = options or PoseOptions()
     options.check()
     footage = open_footage(path, options.fps)
-    wanted = EstimatorOptions(options.models, options.people, options.hands, options.face)
+    wanted = EstimatorOptions(options.models, options.people, options.hands, options.face, every_frame(footage.fps))
     source = {"name": path.name, "sha256": sha256_of(path)}
     with closing(open_estimator(options.estimator, wanted)) as estimator:
         recording = Recording(estimator, footage.fps, options, source)

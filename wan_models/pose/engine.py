@@ -14,7 +14,7 @@ from wan_models.requests import PoseRequest, Request
 
 from .build import PoseOptions
 from .clip import FrameFound, Recording, sha256_of
-from .estimator import Estimator, EstimatorOptions, check_estimator, open_estimator
+from .estimator import Estimator, EstimatorOptions, check_estimator, every_frame, open_estimator
 from .filters import Smoothing
 from .footage import frames, open_footage
 from .joints import HAND_LANDMARKS
@@ -76,7 +76,7 @@ class PoseEngine:
 
     def _wanted(self, request: Request) -> EstimatorOptions:
         asked = _asked(request)
-        return EstimatorOptions(None, asked.people, asked.hands, asked.face)
+        return EstimatorOptions(None, asked.people, asked.hands, asked.face, every_frame(request.fps))
 
     def _open(self, request: Request) -> Estimator:
         return open_estimator(request.model, self._wanted(request))

@@ -42,19 +42,32 @@ class Seen:
 
 @dataclass(frozen=True)
 class EstimatorOptions:
-    """``models``: a folder with the model files, searched first. ``people``: at most so many in one frame."""
+    """``models``: a folder with the model files, searched first. ``people``: at most so many in one frame. ``every``:
+    hands and faces are looked for in each so many-th frame, in turn.
+    """
 
     models: Path | None = None
     people: int = 2
     hands: bool = True
     face: bool = True
+    every: int = 1
+
+
+LOOKS_PER_S = 15.0
+"""So often are hands and faces looked for: their motion is smoothed to 6 Hz."""
+
+
+def every_frame(fps: float) -> int:
+    """``EstimatorOptions.every`` for a film of so many frames a second; the looks are never fewer than 12 a second."""
+    return max(1, int(fps / LOOKS_PER_S * 1.25))
 
 
 class Estimator(Protocol):
     """Finds people; open one for one clip and close it. ``find`` and ``refine`` may run on two threads at once.
 
     ``view_relative``: ``world`` is turned as if the person stood in the middle of the picture (a network that sees a
-    crop cannot know better), which the solver corrects once it knows the camera.
+    crop cannot know better), which the solver corrects once it knows the camera. ``settles``: it follows people from
+    frame to frame and is wrong about somebody new at first.
     """
 
     name: str
@@ -62,13 +75,17 @@ class Estimator(Protocol):
     models: dict[str, str]
     blendshapes: tuple[str, ...]
     view_relative: bool
+    settles: bool
     missing: tuple[str, ...]
 
     def find(self, image: Image, time_s: float) -> list[Seen]:
         """The people of the next frame, bodies only; ``time_s`` grows from call to call."""
 
     def refine(self, image: Image, people: list[Seen]) -> list[Seen]:
-        """The same people with hands and faces, where they can be seen."""
+        """The same people with hands and faces, where they are looked for now and can be seen."""
+
+    def fresh(self) -> Estimator:
+        """Another one for bodies alone, which has seen nothing yet."""
 
     def reset(self) -> None:
         """What comes next has nothing to do with what was: a cut."""

@@ -1,15 +1,17 @@
 """MediaPipe Tasks as an ``Estimator``: bodies over the whole frame, hands and faces on cuts around each body.
 
-The body model keeps track from frame to frame (VIDEO mode); hands and faces are found anew in each cut (IMAGE mode),
-since a cut moves with the body.
+The body model keeps track from frame to frame (VIDEO mode). So do hands, one model for each, since the cut goes with
+the wrist: a hand that is followed need not be found. Faces are found anew in each cut (IMAGE mode).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,17 @@ from numpy.typing import NDArray
 
 from .crops import Square, cut, face_square, hand_square, torso_px
 from .estimator import F32, EstimatorOptions, Image, Seen
+from .joints import SIDES
 from .models import FACE_MODEL, HAND_MODEL, POSE_MODEL, find_model, how_to_get
 
 LONGEST_PX = 1280
 """The body models see 224 and 256 pixels a side: of a person who fills a fifth of such a frame nothing is lost."""
 _SAME_PERSON = 0.6  # two bodies whose points are nearer than this part of the torso are one
 _SAME_BOX = 0.5  # or whose boxes share this part of their area
-_TRY_EVERY = 4  # frames: how often a part is looked for that was not found the last times
+_TRY_EVERY = 4  # looks: how often a part is looked for that was not found the last times
 _TIRED = 3  # tries
+_MODELS = 4  # for each side: of more people some take turns, and are found anew each time
+_TURNS = {"left": 0, "right": 1, "face": 0}  # of several frames, the one in which a part is looked for
 _HAND_REACH = 0.45  # of the cut's side: a hand further from the wrist is the other hand, or somebody else's
 
 
@@ -35,6 +40,7 @@ class MediaPipe:
 
     name = "mediapipe"
     view_relative = True
+    settles = True
 
     def __init__(self, options: EstimatorOptions) -> None:
         """Open the models. Raises OSError or RuntimeError for a damaged model file."""
@@ -47,8 +53,11 @@ class MediaPipe:
         self.blendshapes: tuple[str, ...] = ()
         self._stamp = -1
         self._body: Any = None
-        self._parts: dict[str, Any] = {}
-        self._misses: dict[str, list[tuple[Square, int]]] = {}
+        self._parts: dict[str, list[Any]] = {}
+        self._make: dict[str, Callable[[], Any]] = {}
+        self._looks: dict[str, list[_Look]] = {}
+        self._clock = count()
+        self._turn = -1
         self._pool = ThreadPoolExecutor(2, "pose parts")
         try:
             self._body = self._open_body()
@@ -84,16 +93,19 @@ class MediaPipe:
             if path is None
         )
         if (path := found.get(HAND_MODEL)) is not None:
-            for side in ("left", "right"):
-                options = vision.HandLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(path)))
-                self._parts[side] = vision.HandLandmarker.create_from_options(options)
+            hand = vision.HandLandmarkerOptions(
+                base_options=BaseOptions(model_asset_path=str(path)), running_mode=vision.RunningMode.VIDEO
+            )
+            self._make |= dict.fromkeys(SIDES, lambda: vision.HandLandmarker.create_from_options(hand))
         if (path := found.get(FACE_MODEL)) is not None:
             face = vision.FaceLandmarkerOptions(
                 base_options=BaseOptions(model_asset_path=str(path)),
                 output_face_blendshapes=True,
                 output_facial_transformation_matrixes=True,
             )
-            self._parts["face"] = vision.FaceLandmarker.create_from_options(face)
+            self._make["face"] = lambda: vision.FaceLandmarker.create_from_options(face)
+        for part, make in self._make.items():
+            self._parts[part] = [make()]
 
     def find(self, image: Image, time_s: float) -> list[Seen]:
         """See ``Estimator``."""
@@ -112,45 +124,57 @@ class MediaPipe:
 
     def refine(self, image: Image, people: list[Seen]) -> list[Seen]:
         """See ``Estimator``."""
-        jobs = [self._pool.submit(self._refine_part, part, image, people) for part in self._parts]
+        self._turn = (self._turn + 1) % self._options.every
+        now = [part for part in self._parts if _TURNS[part] % self._options.every == self._turn]
+        jobs = [self._pool.submit(self._refine_part, part, image, people) for part in now]
         for job in jobs:
             people = [replace(person, **more) for person, more in zip(people, job.result(), strict=True)]
         return people
 
     def _refine_part(self, part: str, image: Image, people: list[Seen]) -> list[dict[str, Any]]:
         """What is found of a part of each person; one that was not found for a while is tried less often."""
-        before, now = self._misses.get(part, []), []
+        before = self._looks.get(part, [])
+        now: list[_Look] = []
         found: list[dict[str, Any]] = []
         for person in people:
             square = face_square(person.landmarks) if part == "face" else hand_square(person.landmarks, part)
             found.append({})
             if square is None:
                 continue
-            misses = _count_near(before, square)
+            last = _near(before, square)
+            taken = {each.model for each in before + now}
+            free = next(number for number in count() if number not in taken) % _MODELS
+            misses, model = (last.misses, last.model) if last else (0, free if part in SIDES else 0)
             if misses < _TIRED or misses % _TRY_EVERY == 0:
                 look = self._face if part == "face" else self._hand
-                found[-1] = look(part, image, person, square)
-            now.append((square, 0 if found[-1] else misses + 1))
-        self._misses[part] = now
+                found[-1] = look(self._model_of(part, model), part, image, person, square=square)
+            now.append(_Look(square, 0 if found[-1] else misses + 1, model))
+        self._looks[part] = now
         return found
 
-    def _hand(self, side: str, image: Image, person: Seen, square: Square) -> dict[str, Any]:
+    def _model_of(self, part: str, number: int) -> Any:  # noqa: ANN401
+        while len(self._parts[part]) <= number:
+            self._parts[part].append(self._make[part]())
+        return self._parts[part][number]
+
+    def _hand(self, model: Any, side: str, image: Image, person: Seen, *, square: Square) -> dict[str, Any]:  # noqa: ANN401
         picture, to_pixels = cut(image, square)
-        found = self._parts[side].detect(self._picture(picture))
+        found = model.detect_for_video(self._picture(picture), next(self._clock))
         if not found.hand_landmarks:
             return {}
         unit = np.array([[p.x, p.y, 1.0] for p in found.hand_landmarks[0]])
         pixels = np.asarray(unit @ to_pixels.T, np.float32)
         wrist = person.landmarks[15 if side == "left" else 16, :2]
         if np.linalg.norm(pixels[0] - wrist) > _HAND_REACH * square[2]:
+            model.detect_for_video(self._picture(np.zeros_like(picture)), next(self._clock))  # that hand is let go
             return {}
         world = np.array([[p.x, p.y, p.z] for p in found.hand_world_landmarks[0]], np.float32)
         return {f"{side}_hand": world, f"{side}_pixels": pixels}
 
-    def _face(self, part: str, image: Image, person: Seen, square: Square) -> dict[str, Any]:
-        del person
+    def _face(self, model: Any, part: str, image: Image, person: Seen, *, square: Square) -> dict[str, Any]:  # noqa: ANN401
+        del part, person
         picture, to_pixels = cut(image, square)
-        found = self._parts[part].detect(self._picture(picture))
+        found = model.detect(self._picture(picture))
         if not found.face_landmarks:
             return {}
         unit = np.array([[p.x, p.y, 1.0, p.z * square[2]] for p in found.face_landmarks[0]])
@@ -164,6 +188,10 @@ class MediaPipe:
     def _picture(self, image: Image) -> Any:  # noqa: ANN401
         return self._mp.Image(image_format=self._mp.ImageFormat.SRGB, data=np.ascontiguousarray(image))
 
+    def fresh(self) -> MediaPipe:
+        """See ``Estimator``."""
+        return MediaPipe(replace(self._options, hands=False, face=False))
+
     def reset(self) -> None:
         """See ``Estimator``."""
         self._body.close()
@@ -173,7 +201,7 @@ class MediaPipe:
     def close(self) -> None:
         """See ``Estimator``."""
         self._pool.shutdown()
-        for each in (self._body, *self._parts.values()):
+        for each in (self._body, *chain.from_iterable(self._parts.values())):
             if each is not None:
                 each.close()
         self._body, self._parts = None, {}
@@ -196,11 +224,19 @@ def _face_turn(matrix: NDArray[np.float64]) -> F32 | None:
     return np.asarray(flip @ (matrix[:3, :3] / np.cbrt(size)) @ flip, np.float32)
 
 
-def _count_near(before: list[tuple[Square, int]], square: Square) -> int:
-    """How often in a row a part was not found about here."""
-    return next(
-        (count for each, count in before if max(abs(each[0] - square[0]), abs(each[1] - square[1])) < square[2] / 2), 0
-    )
+@dataclass(frozen=True)
+class _Look:
+    """Where a part was looked for, how often in a row in vain, and by which model."""
+
+    square: Square
+    misses: int
+    model: int
+
+
+def _near(before: list[_Look], square: Square) -> _Look | None:
+    """The last look at a part that was about here."""
+    x, y, side = square
+    return next((each for each in before if max(abs(each.square[0] - x), abs(each.square[1] - y)) < side / 2), None)
 
 
 def _once(people: list[Seen]) -> list[Seen]:

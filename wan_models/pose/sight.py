@@ -96,15 +96,15 @@ def gather(track: Track, clip: Clip, camera: CameraPath, gap_s: float, warnings:
             f"Person {track.id} is out of sight for longer than {gap_s:g} s (frames {where}{more}): the pose "
             "there is only drawn between what was seen, with confidence 0."
         )
-    hands = {side: _hand(points, longest) for side, points in hands.items()}
+    hands = {side: between(points, longest) for side, points in hands.items()}
     mine = place.part_of(camera, first, last)
     return Sight(track, first, last, known, filled, landmarks, world, hands, faces, mine)
 
 
-def _hand(points: F64, longest: int) -> F64:
-    """Short gaps bridged, long ones left."""
+def between(points: F64, longest: int) -> F64:
+    """(T,...) with gaps of at most ``longest`` frames bridged, long ones left."""
     bridged, filled = filters.bridge(points, longest)
-    return np.where(filled[:, None, None], bridged, points)
+    return np.where(filled.reshape(-1, *[1] * (points.ndim - 1)), bridged, points)
 
 
 def prepare(sight: Sight, clip: Clip, smooth: Smoothing | None) -> None:

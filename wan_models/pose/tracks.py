@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from wan_models.engine import RequestRefused
 from .crops import torso_px
 from .estimator import F32, Image, Seen
 
-_BODY = list(range(11, 17)) + list(range(23, 29))  # shoulders to wrists, hips to ankles
+BODY = list(range(11, 17)) + list(range(23, 29))  # shoulders to wrists, hips to ankles
 _GATE = 1.6  # torsos: further from where it should be, it is somebody else
 _GATE_GROWS = 0.08  # torsos more for each frame that the person was not seen
 _GATE_MOST = 4.0
@@ -30,6 +31,7 @@ _SPEED_KEPT = 0.6
 _SPEED_FADES = 0.85  # a frame, while nobody is seen
 _SURE = 0.5  # torsos: nearer than this to where it should be, colours do not matter
 _BINS = (8, 4, 3)
+_AWAY_S, _GLIMPSE_S = 0.25, 0.2
 
 
 @dataclass
@@ -38,8 +40,8 @@ class Track:
 
     id: int
     seen: dict[int, Seen] = field(default_factory=dict)
-    points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(_BODY), 2)))
-    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(_BODY), 2)))
+    points: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(BODY), 2)))
+    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros((len(BODY), 2)))
     colours: NDArray[np.float32] | None = None
     size: float = 1.0
 
@@ -110,7 +112,7 @@ class Tracker:
 
 
 def _body(person: Seen) -> NDArray[np.float64]:
-    return np.asarray(person.landmarks[_BODY, :2], np.float64)
+    return np.asarray(person.landmarks[BODY, :2], np.float64)
 
 
 def _cost(track: Track, frame: int, person: Seen, colours: NDArray[np.float32] | None) -> float:
@@ -157,6 +159,15 @@ def _colours(image: Image, landmarks: F32) -> NDArray[np.float32] | None:
     )
     found = cv2.GaussianBlur(found.reshape(_BINS[0], -1), (1, 3), 0)  # hues beside each other are alike
     return np.asarray(found / max(float(found.sum()), 1e-9), np.float32)
+
+
+def lasting(seen: dict[int, Seen], fps: float) -> dict[int, Seen]:
+    """Without glimpses: of somebody who was out of sight, a few frames before or after are as likely somebody else."""
+    frames = sorted(seen)
+    breaks = [0, *(at for at in range(1, len(frames)) if frames[at] - frames[at - 1] > _AWAY_S * fps), len(frames)]
+    groups = [frames[one:other] for one, other in pairwise(breaks)]
+    kept = [group for group in groups if len(group) >= _GLIMPSE_S * fps]
+    return {frame: seen[frame] for group in kept or groups for frame in group}
 
 
 def choose(tracks: Sequence[Track], wanted: str, frames: int) -> list[Track]:

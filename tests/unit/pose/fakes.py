@@ -32,7 +32,7 @@ class FakeEstimator:
     """See ``Estimator``. Knows persons by colour but tells nobody: it gives them in the order of their places."""
 
     name, version = "fake", "1"
-    view_relative = False
+    view_relative = settles = False
     missing: tuple[str, ...] = ()
     made: list[FakeEstimator] = []  # noqa: RUF012 - for the tests to look at
 
@@ -61,6 +61,9 @@ class FakeEstimator:
 
     def refine(self, image: Image, people: list[Seen]) -> list[Seen]:
         return people
+
+    def fresh(self) -> FakeEstimator:
+        return FakeEstimator(self.options)
 
     def reset(self) -> None:
         self.resets += 1
