@@ -60,17 +60,19 @@ class LookBack:
                 self._new[track.id] = (track, index, before)
             self._last[track.id] = index
         if any(index - begin >= AHEAD for _, begin, _ in self._new.values()):
-            self._mend(AHEAD // 2)
+            self._mend(AHEAD // 2, [])
 
     def end_shot(self) -> None:
         """A cut, or the clip's end: what is kept is looked at, then forgotten."""
         if self._new:
-            self._mend(_LEAST)
+            self._mend(_LEAST, list(self._kept))
         self._kept.clear()
         self._new, self._last = {}, {}
 
-    def _mend(self, least: int) -> None:
-        """Look at the kept frames in reverse, for all who are new and were seen in ``least`` of them."""
+    def _mend(self, least: int, ahead: list[_Kept]) -> None:
+        """Look at the kept frames in reverse, for all who are new and were seen in ``least`` of them. ``ahead``: shown
+        before, to settle on, where there is too little behind.
+        """
         now = self._kept[-1].index
         chosen = [each for each in self._new.values() if now - each[1] >= least]
         self._new = {each[0].id: each for each in self._new.values() if now - each[1] < least}
@@ -79,7 +81,9 @@ class LookBack:
             return
         looks = [Follower(track, before) for track, _, before in chosen]
         with closing(self._estimator.fresh()) as second:
-            for step, kept in enumerate(reversed(self._kept)):
+            for step, kept in enumerate(ahead):
+                second.find(kept.image, step / 30.0)
+            for step, kept in enumerate(reversed(self._kept), len(ahead)):
                 people = [_scaled(each, kept.scale) for each in second.find(kept.image, step / 30.0)]
                 if not [each for each in looks if each.goes_on(kept.index, people)]:
                     break
