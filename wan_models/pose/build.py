@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wan_models.engine import RequestRefused
 
 from . import fit as fitting
-from . import place, turns
+from . import filters, place, turns
 from .contacts import ContactSettings, Ground, feet, find_contacts, lock, settle, speeds
 from .estimator import every_frame
 from .filters import Smoothing
@@ -26,6 +26,7 @@ from .tracks import Track
 F64 = NDArray[np.float64]
 HEIGHTS = (0.3, 3.0)
 _FEET_SEEN = 0.5
+_DEPTHS_HZ = 3.0  # of what the picture says about depths, which it hardly knows where a bone lies across the view
 _FITS = 2  # the bones' lengths follow from the first
 
 
@@ -127,7 +128,7 @@ def _placed(sight: Sight, lengths: Lengths, factor: float, fps: float, options: 
     lengths, points = lengths.scaled(factor), sight.points * factor
     for _ in range(_FITS):
         root = _root(solve(points, lengths, sight.turned, options.limits, sight.heads), sight, fps, options)
-        points = _fitted(points - _hips(points) + root[:, None], lengths, sight)
+        points = _fitted(points - _hips(points) + root[:, None], lengths, sight, fps, options.smoothing)
         seen = measure(points, sight.marks[..., 3], sight.turned)
         lengths = seen.scaled(options.height / seen.height) if options.height else seen
     body = solve(points, lengths, sight.turned, options.limits, sight.heads)
@@ -144,7 +145,7 @@ def _root(body: Solved, sight: Sight, fps: float, options: PoseOptions) -> F64:
     return place.place_root(offsets, sight.marks, sight.camera, fps, options.smoothing)
 
 
-def _fitted(points: F64, lengths: Lengths, sight: Sight) -> F64:
+def _fitted(points: F64, lengths: Lengths, sight: Sight, fps: float, smoothing: Smoothing | None) -> F64:
     """World points (T,33,3) where the picture shows them."""
     camera = sight.camera
     eye = camera.world_from_camera[:, None, :3, 3]
@@ -160,7 +161,11 @@ def _fitted(points: F64, lengths: Lengths, sight: Sight) -> F64:
         perspective=camera.kind == "perspective",
         trust=fitting.Trust(),
     )
-    return place.to_world(fitting.spread(local, moved - before), camera) + eye
+    moves = moved - before
+    if smoothing is not None:
+        away = filters.weighted(moves[..., 2:], np.ones(moves.shape[:2]), fps, min(_DEPTHS_HZ, smoothing.cutoff))
+        moves[..., 2:] = away
+    return place.to_world(fitting.spread(local, moves), camera) + eye
 
 
 def _by_ground(body: Solved, sight: Sight, fps: float, options: PoseOptions, warnings: list[str]) -> Solved:
@@ -208,8 +213,11 @@ def _level(
     sights: Sequence[Sight], bodies: Sequence[Solved], camera: CameraPath, fps: float, options: PoseOptions
 ) -> tuple[CameraPath, list[Solved]]:
     """Turn and lift the guessed world so that feet stand level and the first person's at z = 0."""
-    groups = [_standing(body, sight, fps)[1] for body, sight in zip(bodies, sights, strict=True)]
-    turn = place.level(groups)
+    stands = [_standing(body, sight, fps) for body, sight in zip(bodies, sights, strict=True)]
+    axes = [_axes(body)[index] for body, (index, _) in zip(bodies, stands, strict=True)]
+    first = place.upright(np.concatenate(axes))
+    turn = place.level([_steps(index, points) @ first.T for index, points in stands]) @ first
+    groups = [points for _, points in stands]
     bodies = [replace(body, turns=turn @ body.turns, root=body.root @ turn.T) for body in bodies]
     eye = camera.world_from_camera[0, :3, 3] @ turn.T  # a guessed camera does not move
     floors = [
@@ -226,6 +234,18 @@ def _level(
         sight.turned = {side: hand @ turn.T for side, hand in sight.turned.items()}
     moved = [replace(body, root=body.root + lift) for body in bodies]
     return CameraPath(world, camera.intrinsics, camera.kind, camera.guessed), moved
+
+
+def _axes(body: Solved) -> F64:
+    """(n,3) from the ankles to the ears."""
+    points = body.points()
+    return np.asarray((points[:, [7, 8]] - points[:, [MP["leftAnkle"], MP["rightAnkle"]]]).mean(axis=1))
+
+
+def _steps(index: NDArray[np.intp], points: F64) -> F64:
+    """One point for each stretch of frames: what is wrong about the distance is wrong in all of them alike."""
+    parts = np.split(points, np.flatnonzero(np.diff(index) > 1) + 1)
+    return np.array([np.median(each, axis=0) for each in parts if len(each)]).reshape(-1, 3)
 
 
 def _finish(

@@ -101,6 +101,7 @@ class Recording:
             source={**self._source, "width": width, "height": height},
             estimator={"name": estimator.name, "version": estimator.version, "models": dict(estimator.models)},
             view_relative=estimator.view_relative,
+            skin=estimator.skin,
             blendshapes=estimator.blendshapes,
             cuts=tuple(self._cuts),
             warnings=tuple(self._warnings(len(chosen))),

@@ -67,7 +67,8 @@ class Estimator(Protocol):
 
     ``view_relative``: ``world`` is turned as if the person stood in the middle of the picture (a network that sees a
     crop cannot know better), which the solver corrects once it knows the camera. ``settles``: it follows people from
-    frame to frame and is wrong about somebody new at first.
+    frame to frame and is wrong about somebody new at first. ``skin``: by how much its hips lie below the hip joints and
+    its shoulders above the shoulder joints, as parts of the way between them.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Estimator(Protocol):
     blendshapes: tuple[str, ...]
     view_relative: bool
     settles: bool
+    skin: tuple[float, float]
     missing: tuple[str, ...]
 
     def find(self, image: Image, time_s: float) -> list[Seen]:

@@ -41,6 +41,7 @@ class MediaPipe:
     name = "mediapipe"
     view_relative = True
     settles = True
+    skin = (0.08, 0.03)  # a rendered actor's true joints; Winter's proportions lie between
 
     def __init__(self, options: EstimatorOptions) -> None:
         """Open the models. Raises OSError or RuntimeError for a damaged model file."""

@@ -25,6 +25,7 @@ LOOKS_BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """The picture's axes from those of a head in rest (faces -Y, up is +Z) that looks into the camera."""
 _TO_CAMERA = np.array([1.0, -1.0, -1.0])
 _ODD = 0.01  # of the distance: jumps as small as this are believed
+_UPRIGHT = np.radians(30.0)
 _NEAR = 0.3  # metres: nobody is nearer to the camera
 
 
@@ -144,11 +145,26 @@ def ground_scale(feet: F64, camera: CameraPath) -> float | None:
     return float(np.median(eye[clear, 2] / down[clear]))
 
 
-def level(groups: list[F64], spread: float = 0.04, tilt: float = 0.12) -> F64:
+def upright(axes: F64, tilt: float = 0.12, lean: float = 0.05) -> F64:
+    """(3,3) the turn of a guessed world that makes people upright who stand: ``axes`` (N,3) from their ankles to their
+    ears.
+
+    They lean by ``lean`` radians in the mean, and the camera is level within ``tilt`` (a priori). Axes that are far
+    from upright say nothing: somebody lies, or hangs.
+    """
+    ways = turns.unit(axes)
+    ways = ways[ways[:, 2] > np.cos(_UPRIGHT)]
+    if not len(ways):
+        return np.eye(3)
+    mean = turns.unit(np.median(ways, axis=0)) / lean**2 + np.array([0.0, 0.0, 1.0]) / tilt**2
+    return np.asarray(turns.smallest(mean, np.array([0.0, 0.0, 1.0])))
+
+
+def level(groups: list[F64], spread: float = 0.04, tilt: float = 0.06) -> F64:
     """(3,3) the turn that makes the ground level on which the points of each group (N,3) stand.
 
-    Each group has a height of its own; ``spread`` metres is how far points lie off, ``tilt`` radians how far a guessed
-    camera is from level (a priori): a few points in one place do not turn the world.
+    Each group has a height of its own; ``spread`` metres is how far points lie off, ``tilt`` radians how far the world
+    is from level (a priori): a few points in one place do not turn the world.
     """
     rows, right, count = [], [], len(groups)
     for number, points in enumerate(groups):

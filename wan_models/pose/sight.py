@@ -21,6 +21,7 @@ LEAST_SEEN = 0.05
 """Weight of a point that the estimator thinks hidden, when it is smoothed."""
 _BRIDGED = 0.02  # and of one between two that were seen
 _ODD_M = 0.02  # a point that jumps less than this is believed
+_ALL_ODD = 0.5  # of the points' weights: in a frame that keeps less of them, the whole body is elsewhere
 _LIKELY_FACE = np.radians(50.0)  # a face that looks further from where the body's points say is somebody else's
 _NO_FACE = 0.003  # weight of the body's points about the head's rotation, beside a face's
 _FACE_HZ = 3.0
@@ -59,6 +60,7 @@ class Clip:
     source: dict[str, Any]
     estimator: dict[str, Any]
     view_relative: bool
+    skin: tuple[float, float] = (0.0, 0.0)
     blendshapes: tuple[str, ...] = ()
     cuts: tuple[int, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -112,6 +114,8 @@ def prepare(sight: Sight, clip: Clip, smooth: Smoothing | None) -> None:
     world, sight.marks = sight.world[..., :3], sight.landmarks.copy()
     if smooth is not None:
         world, sight.marks = _steadied(sight, clip.fps, smooth.cutoff)
+    world = _joints(world, clip.skin)
+    sight.marks[..., :2] = _joints(sight.marks[..., :2], clip.skin)
     hips = sight.marks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
     view = place.facing(hips, sight.camera) if clip.view_relative else None
     sight.points = place.to_world(world, sight.camera, view)
@@ -120,6 +124,16 @@ def prepare(sight: Sight, clip: Clip, smooth: Smoothing | None) -> None:
         for side, hand in sight.hands.items()
     }
     sight.heads = _heads(sight, clip, smooth)
+
+
+def _joints(points: F64, skin: tuple[float, float]) -> F64:
+    """(T,33,C) with hips and shoulders where the joints are, which lie between the points that are seen."""
+    found = points.copy()
+    ends = [[MP[f"{side}{part}"] for side in SIDES] for part in ("Hip", "Shoulder")]
+    trunk = (points[:, ends[1]] - points[:, ends[0]]).mean(axis=1, keepdims=True)
+    found[:, ends[0]] += skin[0] * trunk
+    found[:, ends[1]] -= skin[1] * trunk
+    return found
 
 
 def _heads(sight: Sight, clip: Clip, smooth: Smoothing | None) -> F64 | None:
@@ -152,8 +166,12 @@ def _steadied(sight: Sight, fps: float, cutoff: float) -> tuple[F64, F64]:
     marks = sight.landmarks.copy()
     trust = filters.plausible(sight.world[..., :3], weights, fps, _ODD_M)
     trust = np.minimum(trust, filters.plausible(marks[..., :2], weights, fps, _ODD_M / 1.7 * size))
+    lost = np.median(trust / weights, axis=1) < _ALL_ODD  # then the other points are no better
+    trust[lost] *= _BRIDGED
     marks[..., :2] = filters.weighted(marks[..., :2], trust, fps, cutoff)
-    marks[..., 3] *= trust / weights
+    # A curve through a point that is not believed is as good as the points around it.
+    sure = (marks[..., 3] * trust / weights)[..., None]
+    marks[..., 3] = np.clip(filters.weighted(sure, np.ones(trust.shape), fps, cutoff / 2)[..., 0], 0.0, 1.0)
     return filters.weighted(sight.world[..., :3], trust, fps, cutoff), marks
 
 

@@ -33,6 +33,7 @@ class FakeEstimator:
 
     name, version = "fake", "1"
     view_relative = settles = False
+    skin = (0.0, 0.0)
     missing: tuple[str, ...] = ()
     made: list[FakeEstimator] = []  # noqa: RUF012 - for the tests to look at
 

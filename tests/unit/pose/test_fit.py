@@ -170,3 +170,38 @@ def test_a_neck_leans_to_where_the_ears_are(truth: Solved) -> None:
     found = as_solved(posed(seen_of(leaned, camera), camera))
     assert direction_errors(leaned, found)["neck>head"].mean() < 2
     assert direction_errors(truth, found)["neck>head"].mean() > 20
+
+
+def test_hips_that_are_seen_too_low_are_put_right(truth: Solved) -> None:
+    """An estimator says how far its points lie from the joints."""
+    count = len(truth.root)
+    camera = camera_of(count)
+    joints = truth.points()
+    trunk = (joints[:, [11, 12]] - joints[:, [23, 24]]).mean(axis=1, keepdims=True)
+    low = 0.08 * trunk / 0.92  # of the way from the low hips to the shoulders
+    pixels = place.to_picture(joints[:, [23, 24]] - low, camera)[..., :2]
+    seen = seen_of(truth, camera)
+    sunk = [replace(each, landmarks=each.landmarks.copy(), world=each.world.copy()) for each in seen]
+    for index, each in enumerate(sunk):
+        each.landmarks[[23, 24], :2] = pixels[index]
+        each.world[[23, 24], :3] -= place.from_world(low, camera)[index].astype(np.float32)
+    clip = replace(clip_of(count, FPS), skin=(0.08, 0.0))
+    options = PoseOptions(camera=camera, height=1.7, smoothing=None, hold_feet=False)
+    person = build(clip, [track_of(sunk)], options).people[0]
+    np.testing.assert_allclose(person.position[:, :5], truth.positions()[:, :5], atol=0.03)
+    np.testing.assert_allclose(person.landmarks[:, 23, :2], pixels[:, 0], atol=1e-3)  # what was seen stays as it was
+
+
+@pytest.mark.parametrize("pitch", [-8.0, 6.0])
+def test_a_camera_that_nobody_knows_is_levelled_by_those_who_stand(truth: Solved, pitch: float) -> None:
+    count = len(truth.root)
+    camera = camera_of(count)
+    tilt = turns.about(np.array([1.0, 0.0, 0.0]), np.array(np.radians(pitch)))
+    world = camera.world_from_camera.copy()
+    world[:, :3, :3] = tilt @ world[:, :3, :3]
+    camera = replace(camera, world_from_camera=world)
+    options = PoseOptions(smoothing=None)
+    found = build(clip_of(count, FPS), [track_of(seen_of(truth, camera, 0.5 * wrong_depths(count)))], options)
+    assert found.camera is not None
+    looks = -found.camera.world_from_camera[0, :3, 2]
+    assert np.degrees(np.arcsin(looks[2])) == pytest.approx(pitch, abs=3.0)
