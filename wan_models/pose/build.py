@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from wan_models.engine import RequestRefused
 
-from . import fit as fitting
 from . import filters, place, turns
+from . import fit as fitting
 from .contacts import ContactSettings, Ground, feet, find_contacts, lock, settle, speeds
 from .estimator import every_frame
 from .filters import Smoothing
