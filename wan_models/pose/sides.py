@@ -16,22 +16,26 @@ F64 = NDArray[np.float64]
 _HEAD = [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9]
 MIRRORED: NDArray[np.intp] = np.array([*_HEAD, *(point + (1 if point % 2 else -1) for point in range(11, 33))])
 """For each of MediaPipe's 33 points the one of the other side."""
-_LIMBS = list(range(11, 17)) + list(range(23, 29))  # shoulders to wrists, hips to ankles
+_LIMBS = (*range(11, 17), *range(23, 29))  # shoulders to wrists, hips to ankles
+ALL, LEGS, ARMS = tuple(range(33)), tuple(range(25, 33)), tuple(range(13, 23))
+"""All points; those from the knees and from the elbows on: who is seen from the side has these confused one by one."""
 _LONGER = 0.04
 """Of the body's size: what a frame costs whose sides are not as the estimator named them. A jump that costs less than
 all of them is believed."""
 
 
-def mistaken(landmarks: F64) -> NDArray[np.bool_]:
-    """(T,) whether left and right of a frame are the wrong way round. ``landmarks`` (T,33,4) px without gaps.
+def mistaken(landmarks: F64, limbs: tuple[int, ...] = ALL) -> NDArray[np.bool_]:
+    """(T,) whether left and right of a frame are the wrong way round, as far as some points tell. ``landmarks``
+    (T,33,4) px without gaps.
 
     The cheapest path through both names of each frame (Viterbi, "Error bounds for convolutional codes", 1967): a step
     costs the median way of the limbs in the picture.
     """
-    points, count = landmarks[:, _LIMBS, :2], len(landmarks)
+    told = list(_LIMBS if limbs == ALL else limbs)
+    points, count = landmarks[:, told, :2], len(landmarks)
     if count < 3:
         return np.zeros(count, bool)
-    other = landmarks[:, MIRRORED][:, _LIMBS, :2]
+    other = landmarks[:, MIRRORED[told], :2]
     size = max(float(np.median(np.ptp(landmarks[..., 1], axis=1))), 1.0)
     stays = np.linalg.norm(np.diff(points, axis=0), axis=-1).mean(axis=1) / size
     flips = np.linalg.norm(points[1:] - other[:-1], axis=-1).mean(axis=1) / size
@@ -46,6 +50,12 @@ def mistaken(landmarks: F64) -> NDArray[np.bool_]:
         found[frame] = bool(state)
         state = int(before[frame, state])
     return found
+
+
+def swap(values: F64, frames: NDArray[np.bool_], limbs: tuple[int, ...] = ALL) -> None:
+    """Give the points (T,33,C) of some frames to the other side, in place."""
+    at = np.flatnonzero(frames)[:, None]
+    values[at, list(limbs)] = values[at, MIRRORED[list(limbs)]]
 
 
 def backward_feet(world: F64) -> F64:

@@ -86,8 +86,13 @@ def gather(track: Track, clip: Clip, camera: CameraPath, gap_s: float, warnings:
     longest = max(1, round(gap_s * clip.fps))
     landmarks, filled = filters.bridge(landmarks, longest)
     world, _ = filters.bridge(world, longest)
-    wrong = np.flatnonzero(sides.mistaken(landmarks) & known)
-    landmarks[wrong], world[wrong] = landmarks[wrong][:, sides.MIRRORED], world[wrong][:, sides.MIRRORED]
+    wrong = np.zeros(count, bool)
+    for limbs in (sides.ALL, sides.LEGS, sides.ARMS):
+        mistaken = sides.mistaken(landmarks, limbs) & known
+        for values in (landmarks, world):
+            sides.swap(values, mistaken, limbs)
+        if limbs is not sides.LEGS:
+            wrong ^= mistaken  # hands go with the arms
     world = sides.backward_feet(world)
     hands["left"][wrong], hands["right"][wrong] = hands["right"][wrong], hands["left"][wrong]
     long = [(one + first, other + first) for one, other in runs(~known & ~filled)]

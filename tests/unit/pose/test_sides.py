@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from tests.unit.pose.filmed import camera_of, clip_of, seen_of, track_of
 from tests.unit.pose.walker import direction_errors, turned, walker
@@ -33,6 +36,26 @@ def test_somebody_who_turns_round_is_not_mistaken() -> None:
     marks = np.stack([landmarks_of(each)[frame] for frame, each in enumerate(spun)])
     assert not sides.mistaken(marks).any()
     assert not sides.mistaken(marks[:1]).any()
+
+
+@pytest.mark.parametrize("limbs", [sides.LEGS, sides.ARMS])
+def test_legs_or_arms_alone_are_put_right(limbs: tuple[int, ...]) -> None:
+    truth = walker(1.5, FPS, heading=1.2)
+    camera = camera_of(len(truth.root))
+    marks = landmarks_of(truth)
+    crossed = marks.copy()
+    frames = np.zeros(len(marks), bool)
+    frames[14:18] = True
+    sides.swap(crossed, frames, limbs)
+    assert np.abs(crossed - marks).max() > 10
+    good = seen_of(truth, camera)
+    bad = [replace(each, landmarks=row.astype(np.float32)) for each, row in zip(good, crossed, strict=True)]
+    for each, frame in zip(bad, frames, strict=True):
+        sides.swap(each.world[None], np.array([frame]), limbs)
+    options = PoseOptions(camera=camera)
+    one, other = (build(clip_of(len(each), FPS), [track_of(each)], options).people[0]
+                  for each in (seen_of(truth, camera), bad))  # fmt: skip
+    np.testing.assert_allclose(one.position, other.position, atol=0.05)
 
 
 def test_points_mirror_twice_to_themselves() -> None:
