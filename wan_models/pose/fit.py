@@ -23,7 +23,7 @@ POINTS: tuple[int, ...] = tuple(MP[side + part] for part in PARTS for side in SI
 EARS = [7, 8]
 _COUNT = len(POINTS) + 1
 _AT = {number: place for place, number in enumerate(POINTS)}
-_ROUNDS = 6
+_ROUNDS = 4
 _BLOCK = 512  # frames at once: 11 MB of normal equations
 
 
