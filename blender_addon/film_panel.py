@@ -73,6 +73,8 @@ def draw_search(layout: Any, scene: bpy.types.Scene) -> None:
             layout.operator("wanstage.copy_motion_pull", icon="COPYDOWN")
     elif own.state == "finished":
         sentence(layout, tr("The motion of {name} is the pose file now", name=own.source), "CHECKMARK")
+        for note in own.notes.splitlines():
+            sentence(layout, note, "INFO")
     elif own.state == "cancelled":
         sentence(layout, tr("Stopped"), "X")
 

@@ -59,6 +59,7 @@ class WANSTAGE_PG_motion(bpy.types.PropertyGroup):
     take_id: StringProperty(name="Take", description="The job of the take that is looked at")
     check: BoolProperty(name="Check", description="Whether the take is compared with its rig")
     problem: StringProperty(name="Problem", description="What went wrong")
+    notes: StringProperty(name="Notes", description="What to know about the motion that was found, a sentence a line")
     frames: IntProperty(name="Frames", description="How many frames are looked at")
     frames_done: IntProperty(name="Frames Found", description="In how many frames people were looked for")
     received: IntProperty(name="Received", description="How many results are here")

@@ -35,17 +35,20 @@ def begin(scene: bpy.types.Scene, take: Any, *, force: bool = False) -> str:
     """Read the rig, then judge by the pose file that the take has, or have it made. Returns the job id, empty when the
     verdict is there already. Raises UserProblem."""
     film, captured = source.of_take(scene, take, check=True)
-    if captured is None or not captured.characters:
+    if captured is None:
+        raise UserProblem(tr("The camera of {name} is not in the scene any more: put it back first", name=take.name))
+    if not captured.characters:
         raise UserProblem(
             tr("There is no armature in the shot: add a rigged character, or switch one on under Characters")
         )
-    _keep_rig(takes.folder(take), captured)
-    if not force and _is_fresh(film, takes.folder(take)):
-        finish(scene, take)
-        return ""
-    found = job.problem(scene)
+    is_fresh = not force and _is_fresh(film, takes.folder(take))
+    found = "" if is_fresh else job.problem(scene)
     if found:
         raise UserProblem(found)
+    _keep_rig(takes.folder(take), captured)
+    if is_fresh:
+        finish(scene, take)
+        return ""
     return job.start(scene, film, job.Wish(people=min(10, len(captured.characters))))
 
 

@@ -17,6 +17,7 @@ import bpy
 
 from .. import follow, framefiles, generation, paths, playback, preferences, preflight, pump, state, wire
 from ..problems import UserProblem, capital
+from ..retarget import posefile
 from ..words import tr
 from . import figure, live
 
@@ -116,8 +117,9 @@ def start(scene: bpy.types.Scene, film: Film, wish: Wish) -> str:
     framefiles.make_folder(paths.absolute(folder))
     spec = spec_of(film, wish, by_job=bool(film.job))
     values = {"job_id": job_id, "state": "submitting", "source": film.name, "folder": folder, "problem": "",
-              "frames": film.frames, "frames_done": 0, "received": 0, "eta": -1.0, "rate": 0.0, "first": film.first,
-              "take_id": film.take, "check": film.check, "width": film.width, "height": film.height}  # fmt: skip
+              "notes": "", "frames": film.frames, "frames_done": 0, "received": 0, "eta": -1.0, "rate": 0.0,
+              "first": film.first, "take_id": film.take, "check": film.check, "width": film.width,
+              "height": film.height}  # fmt: skip
     _write(scene, row(scene), values)
     if film.job:
         _second[job_id] = lambda: spec_of(film, wish, by_job=False)
@@ -290,10 +292,20 @@ def _found(run: state.Run, scene: bpy.types.Scene, own: Any) -> None:
     if own.check:
         state.now.pieces.append(_judged(run, own.take_id))
         return
+    path = paths.absolute(own.folder) / FILE
+    try:
+        people = len(posefile.read_header(path)["people"])
+    except UserProblem as problem:
+        logger.warning("%s", problem)
+        _end(run, scene, own, "failed", tr("The backend sent no pose file that can be read: press Find Motion again"))
+        return
     _end(run, scene, own, "finished")
+    notes = [*getattr(run.update, "warnings", ())]
+    if people > 1:
+        notes.insert(0, tr("{count} people are in it: choose one by Person", count=people))
     shown = scene.wanstage_retarget
-    shown.pose_file = paths.relative(paths.absolute(own.folder) / FILE)
-    shown.person, shown.first = 0, own.first
+    _write(scene, own, {"notes": "\n".join(notes)})
+    shown.pose_file, shown.person, shown.first = paths.relative(path), 0, own.first
 
 
 def _judged(run: state.Run, take_id: str) -> Iterator[None]:
