@@ -142,7 +142,7 @@ def draw() -> None:
             made = lines(shown, *each, place_of(scene, context.view_layer.objects.active))
             shown.drawn[each] = [_batch(*part) for part in made]
         for batch, width in zip(shown.drawn[each], (BONE_PX, JOINT_PX), strict=True):
-            _draw(batch, width, context.region)
+            _draw(batch, width * context.preferences.system.ui_scale, context.region)
 
 
 def _batch(places: Any, colours: Any) -> Any:
@@ -159,7 +159,7 @@ def _draw(batch: Any, width: float, region: Any) -> None:
     gpu.state.depth_test_set("NONE")
     shader.bind()
     shader.uniform_float("viewportSize", (region.width, region.height))
-    shader.uniform_float("lineWidth", width * bpy.context.preferences.system.ui_scale)
+    shader.uniform_float("lineWidth", width)
     batch.draw(shader)
     gpu.state.depth_test_set(before)
     gpu.state.blend_set("NONE")

@@ -83,21 +83,18 @@ def _arm(add: Any, ends: dict[str, tuple[Vector, Vector]], side: str) -> None:
     hand = ends[f"hand.{side}"]
     add(f"c_shoulder.{side}", f"shoulder.{side}", "c_spine_03.x")
     add(f"shoulder.{side}", f"shoulder.{side}", f"c_shoulder.{side}", deform=True)
-    add(f"c_hand_ik.{side}", (hand[0], hand[0] + 1.5 * (hand[1] - hand[0])), "c_traj")
+    add(f"c_hand_ik.{side}", hand, "c_traj")
     behind = lower[0] + Vector((0.0, 0.5, 0.0))
     add(f"c_arms_pole.{side}", (behind, behind + Vector((0.0, 0.05, 0.0))), "c_traj")
     for chain in ("c_{}_fk", "{}_ik_nostr", "{}_ik", "{}"):
-        above = f"shoulder.{side}"
+        above = "c_spine_03.x" if "_fk" in chain else f"shoulder.{side}"  # FK arms do not turn with the shoulder
         for bone, place in (("arm", upper), ("forearm", lower)):
             new = f"{chain.format(bone)}.{side}"
             add(new, place, above)
             above = new
     add(f"c_hand_fk.{side}", hand, f"c_forearm_fk.{side}")
     add(f"hand.{side}", hand, f"forearm.{side}", deform=True)
-    for bone, place in (("arm", upper), ("forearm", lower)):  # the half that twists, and the other
-        middle = place[0].lerp(place[1], 0.5)
-        add(f"{bone}_twist.{side}", (place[0], middle), f"{bone}.{side}", deform=True)
-        add(f"{bone}_stretch.{side}", (middle, place[1]), f"{bone}.{side}", deform=True)
+    _halves(add, side, ("arm", upper), ("forearm", lower))
     for finger in FINGERS:
         above = f"hand.{side}"
         if finger != "thumb":
@@ -136,10 +133,15 @@ def _leg(add: Any, ends: dict[str, tuple[Vector, Vector]], side: str) -> None:
     add(f"c_toes_fk.{side}", toes, f"c_foot_fk.{side}")
     add(f"foot.{side}", foot, f"leg.{side}", deform=True)
     add(f"toes_01.{side}", toes, f"foot.{side}", deform=True)
-    for bone, place in (("thigh", upper), ("leg", lower)):
-        middle = place[0].lerp(place[1], 0.5)
-        add(f"{bone}_twist.{side}", (place[0], middle), f"{bone}.{side}", deform=True)
-        add(f"{bone}_stretch.{side}", (middle, place[1]), f"{bone}.{side}", deform=True)
+    _halves(add, side, ("thigh", upper), ("leg", lower))
+
+
+def _halves(add: Any, side: str, *limbs: tuple[str, tuple[Vector, Vector]]) -> None:
+    """What deforms a limb: the halves by the elbow or knee stretch, those at the ends twist."""
+    for (bone, (head, tail)), names in zip(limbs, (("twist", "stretch"), ("stretch", "twist")), strict=True):
+        middle = head.lerp(tail, 0.5)
+        for name, place in zip(names, ((head, middle), (middle, tail)), strict=True):
+            add(f"{bone}_{name}.{side}", place, f"{bone}.{side}", deform=True)
 
 
 def _machinery(rig: Any) -> None:
@@ -150,6 +152,7 @@ def _machinery(rig: Any) -> None:
     for side in SIDES:
         _limb(rig, side, ("arm", "forearm", "hand"), "c_hand_ik", "c_arms_pole")
         _limb(rig, side, ("thigh", "leg", "foot"), "foot_ik_target", "c_leg_pole")
+        _constraint(rig, f"c_arm_fk.{side}", "COPY_LOCATION", f"shoulder.{side}").head_tail = 1.0
         toes = _blend(rig, f"toes_01.{side}", f"c_toes_ik.{side}", f"c_toes_fk.{side}")
         _drive(rig, toes, f'pose.bones["c_foot_ik.{side}"]["ik_fk_switch"]')
         held = rig.pose.bones[f"c_leg_pole.{side}"]

@@ -13,6 +13,7 @@ import pytest
 import standins
 from measure import FRAMES, Truth
 
+from blender_addon.capture import bonemap
 from blender_addon.retarget import actions
 
 MOST_DEG, MOST_CM = 0.5, 1.0
@@ -121,3 +122,13 @@ def test_a_rig_with_two_bones_of_spine(truth: Truth, addon: Any) -> None:
     assert report["family"] == "auto_rig_pro_control"
     assert report["direction"]["worst_deg"] <= MOST_DEG
     assert {"c_spine_01.x", "c_spine_02.x"} <= keyed(rig)[0]
+
+
+def test_joints_are_where_limbs_begin_and_not_in_their_middle(addon: Any) -> None:
+    """The bones that deform begin half way down; a capture projects the heads of the bone map's."""
+    rig = arp.build(SHAPES["a-pose"])
+    found = bonemap.find_bone_map(rig).bones
+    for joint, above in (("upper_arm", "clavicle"), ("forearm", "upper_arm"), ("hand", "forearm"), ("shin", "thigh")):
+        for side in "LR":
+            begins = rig.data.bones[found[f"{joint}.{side}"]].head_local
+            assert (begins - rig.data.bones[found[f"{above}.{side}"]].tail_local).length < 1e-5
