@@ -211,6 +211,8 @@ def _control_nodes(family: dict[str, Any], bones: Any, limbs: str) -> tuple[list
     nodes: list[Node] = []
     for line in family["nodes"]:
         names, mode = line["control"], ""
+        if "beside" in line and line["beside"] not in bones:
+            continue  # this one takes the other's part
         if limbs == "IK" and "ik" in line:
             names, mode = [line["ik"][0]], line["ik"][1]
         for word, side in family["sides"].items() if "{S}" in line["joint"] else (("", ""),):
