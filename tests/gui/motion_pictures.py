@@ -36,7 +36,7 @@ def draft(window: Window) -> None:
     give_reference(window)
     window.run(
         "scene = bpy.context.scene\nscene.frame_end = 24\nown = scene.wanstage\nown.task = 'animate'\n"
-        "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 1"
+        "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 96"
     )
     make_take(window)
     window.close_panel("Generate")

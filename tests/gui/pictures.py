@@ -252,7 +252,7 @@ def models(album: Album) -> None:
 SMALL = """
 bpy.context.scene.frame_end, bpy.context.scene.wanstage.fps = 21, 24
 own = bpy.context.scene.wanstage
-own.engine, own.model, own.plate_samples = "draft", "draft", 4
+own.engine, own.model, own.plate_samples = "draft", "draft", 96
 own.size, own.width, own.height = "CUSTOM", 640, 368
 """
 
