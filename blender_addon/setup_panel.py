@@ -96,7 +96,7 @@ def _working(layout: Any, running: setup_run.Running) -> None:
     compat.draw_progress(layout, now.fraction, tr(STAGES.get(now.stage, "Starting")))
     panels.sentence(layout, spoken(now.text), "SORTTIME")
     if now.words():
-        layout.label(text=now.words(), icon="BLANK1")
+        panels.sentence(layout, now.words(), "BLANK1")  # too long for one row of a narrow sidebar
     layout.operator("wanstage.setup_cancel", icon="X")
 
 
