@@ -122,6 +122,9 @@ def _lack(path: str, version: tuple[int, int], bits: int, has_venv: bool) -> str
         return Said("{path} is a 32-bit Python, the backend needs 64 bits: {advice}", path=path, advice=ADVICE)
     if not has_venv:
         return Said(
-            "{path} has no venv or no ensurepip (Debian's package python3-venv): {advice}", path=path, advice=ADVICE
+            "{path} has no venv or no {module} (Debian's package python3-venv): {advice}",
+            path=path,
+            module="ensurepip",
+            advice=ADVICE,
         )
     return ""

@@ -57,7 +57,7 @@ WORDS = {
     "{card} needs a driver of {least} or later, it has {driver}: update it, then try again": "{card} 需要 {least} 或更高版本的驱动程序，现为 {driver}：请更新，然后重试",
     "{need} are needed in {folder}, {free} are free: make room, or set another folder": "{folder} 需要 {need}，现有 {free} 可用：请腾出空间，或设置另一个文件夹",
     "{path} cannot be deleted ({reason}): end the backend that uses it, then remove again": "无法删除 {path}（{reason}）：请先结束使用它的后端，然后再次移除",
-    "{path} has no venv or no ensurepip (Debian's package python3-venv): {advice}": "{path} 没有 venv 或 ensurepip（Debian 的软件包 python3-venv）：{advice}",
+    "{path} has no venv or no {module} (Debian's package python3-venv): {advice}": "{path} 没有 venv 或 {module}（Debian 的软件包 python3-venv）：{advice}",
     "{path} is a 32-bit Python, the backend needs 64 bits: {advice}": "{path} 是 32 位的 Python，后端需要 64 位：{advice}",
     "{path} is not a Python that runs here ({kind}): {advice}": "{path} 不是能在此运行的 Python（{kind}）：{advice}",
     "{path} is Python {version}, the backend needs 3.11 to 3.13: {advice}": "{path} 是 Python {version}，后端需要 3.11 到 3.13：{advice}",
