@@ -13,7 +13,21 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, compat, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
+from . import (
+    VERSION,
+    compat,
+    estimates,
+    follow,
+    heard,
+    launch,
+    playback,
+    preferences,
+    remote,
+    room,
+    setup_run,
+    state,
+    wire,
+)
 from .problems import UserProblem
 from .words import tr
 
@@ -40,7 +54,7 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
         _wait_for_launch()
         busy = _drain(began + budget_s)
     except (UserProblem, wire.errors.WanstageError) as problem:
-        _give_up(str(problem))
+        _give_up(heard.reason(problem))
         return WORKING_S if _elsewhere() else None
     asked = estimates.watch()
     room.watch()

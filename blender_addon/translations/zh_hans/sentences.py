@@ -205,7 +205,6 @@ WORDS = {
     "Use {title}": "使用 {title}",
     "Use {width} x {height}": "使用 {width} x {height}",
     "Version {version}, {engines}, {maker}": "版本 {version}，{engines}，{maker}",
-    "Waiting, number {position}": "等待中，第 {position} 位",
     "Waiting: number {number} in the queue": "等待中：队列第 {number} 位",
     "Wanstage: {stage} {step} of {steps}, Esc stops": "Wanstage：{stage} {step}/{steps}，按 Esc 停止",
     "What was captured for {name} is not here any more": "为 {name} 采集的内容已不在这里",
