@@ -18,7 +18,7 @@ from ..capture import bonemap
 from ..capture.params import CaptureProblem
 from ..problems import UserProblem
 from ..words import noted, tr
-from . import joints
+from . import joints, soles
 from .turns import Array, unit
 
 CONTROLS = Path(__file__).resolve().parent / "controls"
@@ -256,7 +256,7 @@ def _build(armature: Any, family: str, nodes: list[Node], switches: tuple[Switch
     axes = rest_axes({node.name: head[i] for i, node in enumerate(nodes)})
     feet = [i for i, node in enumerate(nodes) if node.name.endswith(("Foot", "Toes", "LowerLeg"))]
     low = np.concatenate([head[feet], tail[feet]]) @ axes
-    ground = float(low[:, 2].min()) if feet else 0.0
+    ground = soles.lowest(armature, axes, low) if feet else 0.0
     rest = np.array([np.array(bones[node.control].matrix_local, float)[:3, :3] for node in nodes])
     hips = next((i for i, node in enumerate(nodes) if node.name == "hips"), None)
     if hips is None or not any(node.name.endswith("UpperLeg") for node in nodes):
