@@ -157,12 +157,13 @@ def _to_armature(rig: Rig, armature: Any, motion: Motion, place: str, height: fl
 
 
 def _places(rig: Rig, armature: Any, motion: Motion) -> dict[int, Array]:
-    """Where the IK controls of hands and feet and their poles are to be, in the axes of the motion."""
+    """Where IK controls of hands and feet, poles and tweaks are to be, in the axes of the motion."""
     heads, found = positions(rig, motion.turns, motion.hips), {}
     for i, node in enumerate(rig.nodes):
-        if node.mode == "ik":
+        if node.mode in {"ik", "carried"}:
+            by = rig.find(node.first)
             rest = np.array(armature.data.bones[node.control].head_local, float) @ rig.axes
-            found[i] = heads[:, i] + motion.turns[:, i] @ (rest - rig.head[i])
+            found[i] = heads[:, by] + motion.turns[:, by] @ (rest - rig.head[by])
         elif node.mode == "pole":
             found[i] = pole(rig, motion, heads, node.first)
     return found

@@ -49,7 +49,8 @@ class Node:
 
     ``control`` is the bone that is keyed and ``measure`` the bone that shows the result (the same on plain rigs).
     ``twist`` nodes take ``share`` of the second joint's turn about the first one's bone. ``parent`` -1 for the hips.
-    ``mode`` where IK leads limbs: "still" is not keyed, "ik" is keyed with its place, "pole" with its place alone.
+    ``mode`` where IK leads limbs: "still" is not keyed, "ik" is keyed with its place, "pole" and what the bone of
+    ``first`` carried in rest ("carried") with their places alone.
     """
 
     name: str
@@ -210,15 +211,15 @@ def _control_nodes(family: dict[str, Any], bones: Any, limbs: str) -> tuple[list
     rows: dict[str, int] = {}
     nodes: list[Node] = []
     for line in family["nodes"]:
-        names, mode = line["control"], ""
+        names, mode, seen = line["control"], "", line.get("measure", ())
         if limbs == "IK" and "ik" in line:
-            names, mode = [line["ik"][0]], line["ik"][1]
+            names, mode, seen = [line["ik"][0]], line["ik"][1], [*line.get("measure_ik", ()), *seen]
         for word, side in family["sides"].items() if "{S}" in line["joint"] else (("", ""),):
             joint = line["joint"].replace("{S}", word)
             control = _first(bones, [name.replace("{s}", side) for name in names])
             if control is None:
                 continue
-            measure = _first(bones, [name.replace("{s}", side) for name in line.get("measure", ())]) or control
+            measure = _first(bones, [name.replace("{s}", side) for name in seen]) or control
             first = line.get("first", joint).replace("{S}", word)
             second = line.get("second", first).replace("{S}", word)
             parent = -1 if not nodes else rows.get(line.get("parent", ""), _canonical_parent(joint, rows))
