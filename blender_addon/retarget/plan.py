@@ -202,7 +202,8 @@ def _notes(armature: Any, rig: Rig, file: PoseFile, found: dict[str, Any]) -> tu
     if off:
         notes.append(tr("Constraints hold these bones back: {names}", names=", ".join(off[:5])))
     paths = bones.driven_paths(armature)
-    driven = [node.control for node in rig.nodes if any(f'"{node.control}"' in path for path in paths)]
+    keyed = [node.control for node in rig.nodes if node.mode != "still"]
+    driven = [name for name in keyed if any(f'"{name}"' in path for path in paths)]
     if driven:
         notes.append(tr("Drivers move these bones, their channels are not keyed: {names}", names=", ".join(driven[:5])))
     after, before = found["slide_after"]["worst_cm"], found["slide_before"]["worst_cm"]
