@@ -19,8 +19,10 @@ from .turns import Array, to_matrix, to_quaternion, unit
 BLEND_S = 0.15  # seconds over which a foot leaves and reaches its place
 ON_GROUND = 0.1  # of the leg: a foot that comes down this near to the ground stands on it
 USUAL = 0.03  # of the leg: feet that are further from their usual height than this do not move the hips further
-SLIP = 0.004  # of the leg: how far from its place a held foot may be before its leg swings
-LIFT = 0.012  # the same above and below the ground, before its knee bends
+SLIP_M = (
+    0.009  # the diagonal of the box in which a held foot may slip before its leg swings; a leg's length is 1 m here
+)
+LIFT = 0.02  # of the leg: how far above and below the ground a held foot may be before its knee bends
 REACH = 0.9995  # of the straight leg
 MOST_BEND = np.radians(15.0)  # of thigh or shin, to bring a foot up or down
 STRAIGHT, BENT = 0.03, 0.15  # sine of the knee: below, its hinge decides the plane; above, the bend itself
@@ -88,8 +90,8 @@ def _contact(contact: Array, foot: Foot) -> Array:
     return contact[:, :2] if foot.side == "left" else contact[:, 2:]
 
 
-def lock(rig: Rig, motion: Motion, fps: float) -> Motion:
-    """The motion with its contacts held; ``fps`` of its samples."""
+def lock(rig: Rig, motion: Motion, fps: float, metres: float = 1.0) -> Motion:
+    """The motion with its contacts held; ``fps`` of its samples, ``metres`` a unit of the rig."""
     feet = [foot for foot in find_feet(rig) if _contact(motion.contact, foot).any()]
     if not feet:
         return motion
@@ -106,7 +108,8 @@ def lock(rig: Rig, motion: Motion, fps: float) -> Motion:
     up = stance.up_and_down(_usual(rig, heights, downs), downs, fps)
     hips = motion.hips + np.concatenate([across, up[:, None]], 1)
     for foot, down, path, height in zip(feet, downs, slips, heights, strict=True):
-        lack = np.concatenate([_lack(path + across, down), (height - up)[:, None]], 1)
+        most = SLIP_M * max(1.0 / metres, _leg(rig, foot))
+        lack = np.concatenate([_lack(path + across, down, most), (height - up)[:, None]], 1)
         aligned = motion.aligned[foot.thigh]
         _hold(rig, foot, turns, hips=hips, lack=lack, down=down, blend=blend, aligned=aligned)
     return replace(motion, turns=turns, hips=hips)
@@ -154,11 +157,15 @@ def _usual(rig: Rig, heights: list[Array], downs: list[Array]) -> list[Array]:
             for each, down in zip(heights, downs, strict=True)]  # fmt: skip
 
 
-def _lack(path: Array, down: Array) -> Array:
-    """The way (T,2) from where a foot is to the middle of where it is while it stands."""
+def _lack(path: Array, down: Array, most: float) -> Array:
+    """The ways (T,2) that bring what a foot slips while it stands into a box of that diagonal."""
     found = np.zeros_like(path)
     for a, b in runs(down):
-        found[a:b] = (path[a:b].min(0) + path[a:b].max(0)) / 2.0 - path[a:b]
+        low, high = path[a:b].min(0), path[a:b].max(0)
+        half = (high - low) / 2.0
+        half *= min(1.0, most / max(float(np.linalg.norm(high - low)), 1e-12))
+        middle = (low + high) / 2.0
+        found[a:b] = np.clip(path[a:b], middle - half, middle + half) - path[a:b]
     return found
 
 
@@ -191,22 +198,16 @@ def _hold(
     heads = positions(rig, turns, hips)
     hip, knee, ankle = (heads[:, row] for row in (foot.thigh, foot.shin, foot.ankle))
     way = ankle - hip
-    swung = _swung(way, fill_between(_beyond(lack[:, :2], SLIP * leg), down, blend))
-    lift = _beyond(lack[:, 2:] - (swung - way)[:, 2:], LIFT * leg)
+    swung = _swung(way, fill_between(lack[:, :2], down, blend))
+    lift = lack[:, 2:] - (swung - way)[:, 2:]
     goal = swung.copy()
-    goal[:, 2] += fill_between(lift, down, blend)[:, 0]
+    goal[:, 2] += fill_between(lift - np.clip(lift, -LIFT * leg, LIFT * leg), down, blend)[:, 0]
     turn = _swing(way, goal)
     hinge = turns[:, foot.thigh] @ (aligned.T @ np.array([1.0, 0.0, 0.0]))
     normal = np.einsum("tij,tj->ti", turn, _bent_about(knee - hip, ankle - knee, hinge))
     bends = _bends(np.linalg.norm(way, axis=1), np.linalg.norm(goal, axis=1), _lengths(heads, foot))
     for row, bend in zip((foot.thigh, foot.shin), bends, strict=True):
         turns[:, row] = _turned(normal * bend[:, None]) @ turn @ turns[:, row]
-
-
-def _beyond(lack: Array, most: float) -> Array:
-    """What of the vectors (T,n) is longer than ``most``."""
-    length = np.linalg.norm(lack, axis=1, keepdims=True)
-    return np.asarray(lack * np.maximum(1.0 - most / np.maximum(length, 1e-12), 0.0))
 
 
 def _swung(way: Array, shift: Array) -> Array:

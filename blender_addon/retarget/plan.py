@@ -105,8 +105,8 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     free = solve(rig, file.person, samples)
     if place == "START":
         free = start_here(rig, free)
-    target = feet.lock(rig, free, fps) if options.lock_feet else free
     metres = float(np.mean(armature.matrix_world.to_scale())) * scene.unit_settings.scale_length
+    target = feet.lock(rig, free, fps, metres) if options.lock_feet else free
     wanted = _to_armature(rig, armature, target, place, options.height)
     with bones.stage(armature, rig, scene, frames) as on:
         channels, seen = bones.settle(on, wanted)
