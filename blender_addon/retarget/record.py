@@ -92,7 +92,8 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
         carried = _carried(rig, aligned, rows[joints.NAMES[above]], row)
         rest[j] = rest[above] + carried * scale
     legs = [joints.INDEX["leftUpperLeg"], joints.INDEX["rightUpperLeg"]]
-    rest[:, 2] += standing_height(rig, aligned) * scale - rest[legs, 2].mean()
+    contact, floor = contacts(rig, matrices, fps)
+    rest[:, 2] += (standing_height(rig, aligned) + floor) * scale - rest[legs, 2].mean()
     rotation = continuous(to_quaternion(whole))
     root = matrices[:, rows["hips"], :3, 3] * scale
     root[:, 2] -= rig.ground * scale if rig.standing else 0.0
@@ -105,7 +106,7 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
     return {
         "rest": rest.astype(np.float32), "rotation": rotation.astype(np.float32), "root": root.astype(np.float32),
         "position": position.astype(np.float32), "confidence": np.repeat(seen[None], frames, 0),
-        "filled": np.zeros((frames, count), bool), "contact": contacts(rig, matrices, fps),
+        "filled": np.zeros((frames, count), bool), "contact": contact,
         "landmarks": _none(frames, 33, 4), "world": _none(frames, 33, 4), "left_hand": _none(frames, 21, 3),
         "right_hand": _none(frames, 21, 3), "face": np.zeros((frames, 0), np.float32),
     }  # fmt: skip
@@ -142,12 +143,13 @@ def _stub(name: str) -> Array:
     return (joints.FORWARD if "Toes" in name else joints.UP if plain is None else plain) * 0.03
 
 
-def contacts(rig: Rig, matrices: Array, fps: float) -> Array:
-    """bool (T,4): heels and balls that are on the floor and slow, for at least three frames."""
+def contacts(rig: Rig, matrices: Array, fps: float) -> tuple[Array, float]:
+    """bool (T,4): heels and balls that are on the floor and slow, for at least three frames; and how far above the
+    soles of the rest pose that floor is, in the rig's units: bones without a skin end above what they stand on."""
     from . import feet
 
     found = np.zeros((len(matrices), 4), bool)
-    ground, parts = rig.ground if rig.standing else 0.0, []
+    ground, parts, leg = rig.ground if rig.standing else 0.0, [], 0.0
     for foot in feet.find_feet(rig):
         ankle = matrices[:, foot.ankle]
         leg = np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh])
@@ -161,7 +163,7 @@ def contacts(rig: Rig, matrices: Array, fps: float) -> Array:
         for a, b in feet.runs((speed < SLOWISH) & (height < floor + DOWNISH)):
             sure = (speed[a:b] < SLOW) & (height[a:b] < floor + DOWN)
             found[a:b, column] = b - a >= LEAST and bool(sure.any())
-    return found
+    return found, floor * float(leg) if abs(floor) > DOWNISH else 0.0
 
 
 def _floor(parts: list[tuple[int, Array, Array]]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 
 from .turns import Array
 
-NEAR = 1e-3  # weight of the offset, beside 1 for the slip of a foot; up and down a hundredth of it
+NEAR = 1e-2  # weight of the offset, beside 1 for the slip of a foot; up and down a hundredth of it
 CALM_S4 = 4.6e-6  # seconds^4, weight of the offset's acceleration: it eases back in about (CALM_S4 / NEAR)^(1/4) s
 STAYS = 1e4  # weight of a foot's place being what it was a frame before
 LOOSE = 1e-6  # places of feet in the air matter to nothing, but must be some number
