@@ -14,7 +14,7 @@ import numpy as np
 
 from .turns import Array
 
-NEAR = 1e-2  # weight of the offset, beside 1 for the slip of a foot; up and down a hundredth of it
+NEAR = 1e-2  # weight of the offset, beside 1 for the slip of a foot
 CALM_S4 = 4.6e-6  # seconds^4, weight of the offset's acceleration: it eases back in about (CALM_S4 / NEAR)^(1/4) s
 STAYS = 1e4  # weight of a foot's place being what it was a frame before
 LOOSE = 1e-6  # places of feet in the air matter to nothing, but must be some number
@@ -77,7 +77,7 @@ def over_ground(slips: Sequence[Array], downs: Sequence[Array], fps: float) -> A
     frames, each = len(slips[0]), 1 + len(slips)
     at = np.arange(frames) * each
     terms = Bands(frames * each, 2 * each, 2)
-    _calm(terms, at, fps, NEAR)
+    _calm(terms, at, fps)
     for n, (path, down) in enumerate(zip(slips, downs, strict=True), start=1):
         place, held = at + n, np.flatnonzero(down)
         terms.add([at[held], place[held]], [1.0, -1.0], 1.0, -path[held])
@@ -88,17 +88,19 @@ def over_ground(slips: Sequence[Array], downs: Sequence[Array], fps: float) -> A
 
 
 def up_and_down(heights: Sequence[Array], downs: Sequence[Array], fps: float) -> Array:
-    """The hips' offset (T,) that brings held feet, each ``heights`` (T,) too low, to the ground on average."""
+    """The hips' offset (T,) that brings held feet, each ``heights`` (T,) too low, to the ground on average: the usual
+    height for the whole clip, the rest while they are held."""
     at = np.arange(len(heights[0]))
+    usual = float(np.median(np.concatenate([height[down] for height, down in zip(heights, downs, strict=True)])))
     terms = Bands(len(at), 2, 1)
-    _calm(terms, at, fps, NEAR / 100.0)
+    _calm(terms, at, fps)
     for height, down in zip(heights, downs, strict=True):
-        terms.add([at[down]], [1.0], 1.0, height[down, None])
-    return terms.solved()[:, 0]
+        terms.add([at[down]], [1.0], 1.0, height[down, None] - usual)
+    return usual + terms.solved()[:, 0]
 
 
-def _calm(terms: Bands, at: Array, fps: float, near: float) -> None:
+def _calm(terms: Bands, at: Array, fps: float) -> None:
     """The offset, whose unknowns are ``at``, is small and does not jerk."""
-    terms.add([at], [1.0], near)
+    terms.add([at], [1.0], NEAR)
     if len(at) > 2:
         terms.add([at[:-2], at[1:-1], at[2:]], [1.0, -2.0, 1.0], CALM_S4 * fps**4)
