@@ -204,7 +204,7 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
-        presets.draw(layout)
+        presets.draw(layout, shot)
         info = catalog.model_info(shot.engine, shot.model)
         _model(layout, shot, info)
         layout.prop(shot, "size_menu")

@@ -322,8 +322,9 @@ def choose(album: Album) -> None:
     window.close_panel("Compare")
     window.row("Take 2").click_icon("SOLO_OFF")
     window.rest()
-    name = window.scroll_to("Take 2")
-    beside = Place(name.x + 90, name.y - 50, 190, 90)
+    window.click(*window.row("Take 2").place.middle)
+    first = window.row("Take 1").place
+    beside = Place(first.x + 90, first.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
     accept = window.find_icon("CHECKMARK", beside)
     window.click(*accept.middle)
     window.rest()
