@@ -1,7 +1,7 @@
 """Feet that stand still: contacts of the pose file are held on the rig. Pure numpy.
 
-First the hips move (``stance``), which turns no bone. What a held foot still slips beyond a few millimetres, the leg
-makes up for by swinging as a whole, and what it still is above or below the ground beyond a centimetre, by its knee.
+First the hips move (``stance``), which turns no bone. What a held foot still slips beyond ``SLIP``, the leg makes up
+for by swinging as a whole, and what it still is above or below the ground beyond ``LIFT``, by its knee.
 Canonical axes, the rig's units.
 """
 
@@ -19,10 +19,8 @@ from .turns import Array, to_matrix, to_quaternion, unit
 BLEND_S = 0.15  # seconds over which a foot leaves and reaches its place
 ON_GROUND = 0.1  # of the leg: a foot that comes down this near to the ground stands on it
 USUAL = 0.03  # of the leg: feet that are further from their usual height than this do not move the hips further
-SLIP_M = (
-    0.009  # the diagonal of the box in which a held foot may slip before its leg swings; a leg's length is 1 m here
-)
-LIFT = 0.02  # of the leg: how far above and below the ground a held foot may be before its knee bends
+SLIP = 0.009  # of the leg's length, or of a metre if that is longer: a held foot may slip in a box of that diagonal
+LIFT = 0.02  # the same: a held foot may be so far above or below the ground before its knee bends
 REACH = 0.9995  # of the straight leg
 MOST_BEND = np.radians(15.0)  # of thigh or shin, to bring a foot up or down
 STRAIGHT, BENT = 0.03, 0.15  # sine of the knee: below, its hinge decides the plane; above, the bend itself
@@ -108,10 +106,10 @@ def lock(rig: Rig, motion: Motion, fps: float, metres: float = 1.0) -> Motion:
     up = stance.up_and_down(_usual(rig, heights, downs), downs, fps)
     hips = motion.hips + np.concatenate([across, up[:, None]], 1)
     for foot, down, path, height in zip(feet, downs, slips, heights, strict=True):
-        most = SLIP_M * max(1.0 / metres, _leg(rig, foot))
-        lack = np.concatenate([_lack(path + across, down, most), (height - up)[:, None]], 1)
+        size = max(1.0 / metres, _leg(rig, foot))
+        lack = np.concatenate([_lack(path + across, down, SLIP * size), (height - up)[:, None]], 1)
         aligned = motion.aligned[foot.thigh]
-        _hold(rig, foot, turns, hips=hips, lack=lack, down=down, blend=blend, aligned=aligned)
+        _hold(rig, foot, turns, hips=hips, lack=lack, down=down, most=LIFT * size, blend=blend, aligned=aligned)
     return replace(motion, turns=turns, hips=hips)
 
 
@@ -191,17 +189,25 @@ def _ease(x: Array) -> Array:
 
 
 def _hold(
-    rig: Rig, foot: Foot, turns: Array, *, hips: Array, lack: Array, down: Array, blend: int, aligned: Array
+    rig: Rig,
+    foot: Foot,
+    turns: Array,
+    *,
+    hips: Array,
+    lack: Array,
+    down: Array,
+    most: float,
+    blend: int,
+    aligned: Array,
 ) -> None:
     """Bring a foot that lacks (T,3) to its place, in place: across by swinging the leg, up by bending it."""
-    leg = _leg(rig, foot)
     heads = positions(rig, turns, hips)
     hip, knee, ankle = (heads[:, row] for row in (foot.thigh, foot.shin, foot.ankle))
     way = ankle - hip
     swung = _swung(way, fill_between(lack[:, :2], down, blend))
     lift = lack[:, 2:] - (swung - way)[:, 2:]
     goal = swung.copy()
-    goal[:, 2] += fill_between(lift - np.clip(lift, -LIFT * leg, LIFT * leg), down, blend)[:, 0]
+    goal[:, 2] += fill_between(lift - np.clip(lift, -most, most), down, blend)[:, 0]
     turn = _swing(way, goal)
     hinge = turns[:, foot.thigh] @ (aligned.T @ np.array([1.0, 0.0, 0.0]))
     normal = np.einsum("tij,tj->ti", turn, _bent_about(knee - hip, ankle - knee, hinge))

@@ -57,6 +57,7 @@ def make_report(
         turned = target.turns[:, foot.ankle]
         places = np.stack([heads[:, foot.ankle] + turned @ way for way in (foot.heel, foot.ball)], 1)
         after += feet.slide_of(places, target.contact[:, :2] if foot.side == "left" else target.contact[:, 2:])
+    body = [i for i, node in enumerate(rig.nodes) if node.mode not in {"pole", "carried"}]
     have = {node.first for node in rig.nodes}
     missing = [name for name in joints.NAMES if name not in have]
     return {
@@ -66,8 +67,8 @@ def make_report(
         "bones": bones,
         "held": _held(rig, target, free, metres),
         "slide_before": slide_report(feet.slide(rig, free), metres), "slide_after": slide_report(after, metres),
-        "jitter": {"before": _short(acceleration_rms(positions(rig, free.turns, free.hips), fps) * metres),
-                   "after": _short(acceleration_rms(heads, fps) * metres)},
+        "jitter": {"before": _short(acceleration_rms(positions(rig, free.turns, free.hips)[:, body], fps) * metres),
+                   "after": _short(acceleration_rms(heads[:, body], fps) * metres)},
         "coverage": {"joints": len(joints.NAMES) - len(missing), "of": len(joints.NAMES), "missing": missing},
         "scale": _short(target.scale * metres),
     }  # fmt: skip
