@@ -198,6 +198,7 @@ WORDS = {
     "This backend has no engine {engine}, it has: {names}": "此后端没有引擎 {engine}，它有：{names}",
     "This backend has no model {model}, for {task} it has: {able}": "此后端没有模型 {model}，{task} 可用的有：{able}",
     "This Blender was built without sound and reads WAV only, not {what}: convert it to WAV": "此 Blender 编译时未包含声音支持，只能读取 WAV，不能读取 {what}：请转换为 WAV",
+    "To hold the feet, hips move {hips} cm and legs turn {legs}° at most": "为固定双脚，髋部最多移动 {hips} 厘米，腿最多转动 {legs}°",
     "Two characters are named {name}, from two files: make a library override of one of them, or switch one off under Characters": "来自两个文件的两个角色都名为 {name}：请为其中一个创建库重写，或在“角色”中关闭一个",
     "Two characters share an armature ({names}): give each its own.": "两个角色共用一个骨架（{names}）：请各用各的。",
     "Uploading: {percent} % of {size:.0f} MB": "正在上传：{size:.0f} MB 的 {percent} %",
