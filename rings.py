@@ -10,17 +10,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-if TYPE_CHECKING:
-    from run import Environment
-
-ROOT = Path(__file__).resolve().parent
-
-
-class Problem(Exception):
-    """Something the person at the keyboard can act on, in one sentence."""
+from environments import ROOT, Environment, Problem
 
 
 @dataclass

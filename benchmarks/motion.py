@@ -4,11 +4,11 @@
 
 A real rigged human with a real recording (CMU 01_01) is filmed by a known camera in a Blender of its own
 (``--blender``: a Python that has bpy 5.0). The film goes through 'wanstage pose', with the camera and without, and the
-pose files onto the same rig, a Mixamo rig of other proportions and a generated Rigify rig. What each rig does is
-compared, hips over hips, with what it does when the true joints of the actor are retargeted (the same rig: with the
-actor himself), as a part of the rig's height. Without a camera nobody knows which way is north: one turn about the
-vertical is taken out. ``--film`` adds the trembling of a film of your own; ``--folder`` keeps what was made, and uses
-a film in it again.
+pose files onto the same rig, a Mixamo rig of other proportions and a generated Rigify rig, by FK and by IK. What each
+rig does is compared, hips over hips, with what it does when the true joints of the actor are retargeted (the same rig:
+with the actor himself), as a part of the rig's height. Without a camera nobody knows which way is north: one turn
+about the vertical is taken out. ``--film`` adds the trembling of a film of your own; ``--folder`` keeps what was made,
+and uses a film in it again.
 """
 
 from __future__ import annotations
@@ -51,11 +51,6 @@ GROUPS = {
     "balls of the feet": ("toe.L", "toe.R"),
 }
 BODY = {each for members in GROUPS.values() for each in members} | {"upper_arm.L", "upper_arm.R", "thigh.L", "thigh.R"}
-LIMBS = [
-    (f"{a}.{side}", f"{b}.{side}")
-    for side in "LR"
-    for a, b in (("upper_arm", "forearm"), ("forearm", "hand"), ("thigh", "shin"), ("shin", "foot"))
-]
 POSES = {"camera known": "known", "camera guessed": "guessed"}
 
 
@@ -119,23 +114,6 @@ def compared(folder: Path, rig: str, pose: str, height: float) -> dict[str, Any]
     return found
 
 
-def perfect(folder: Path, rig: str) -> dict[str, Any]:
-    """What the true joints come to: how far limbs point from the actor's while no foot is held."""
-    with np.load(folder / "truth.npz") as arrays:
-        truth = {name: arrays[name] for name in arrays.files}
-    return {"limbs_worst_deg": round(worst_limb(baked(folder, rig, "free")[1], truth), 3)}
-
-
-def worst_limb(paths: dict[str, F64], truth: dict[str, F64]) -> float:
-    """Degrees between the same limbs, the worst of all frames."""
-    worst = 0.0
-    for a, b in LIMBS:
-        one, other = paths[b] - paths[a], truth[b] - truth[a]
-        cross = np.linalg.norm(np.cross(one, other), axis=1)
-        worst = max(worst, float(np.degrees(np.arctan2(cross, (one * other).sum(1))).max()))
-    return worst
-
-
 def trembling(pose: PoseFile) -> list[float]:
     """Root mean square of the joints' acceleration, m/s^2, without fingers, of each person while they are seen."""
     found = []
@@ -167,13 +145,15 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "frames").is_dir():
             stage(told.blender, "film", folder)
+        stage(told.blender, "record", folder)
         poses = estimate(folder, told.models)
         stage(told.blender, "bake", folder, "actor", *POSES.values())
         made = json.loads((folder / "baked.json").read_text())
         rigs = {
             rig: {
                 "height_m": round(each["height"], 3),
-                "true joints": {**perfect(folder, rig), **each["poses"]["actor"]},
+                "true joints": each["poses"]["actor"],
+                "true joints, feet not held": each["free"],
                 **{
                     name: {**compared(folder, rig, pose, each["height"]), **each["poses"][pose]}
                     for name, pose in POSES.items()

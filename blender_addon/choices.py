@@ -11,7 +11,7 @@ from typing import Any
 import bpy
 
 from . import framefiles, playback, sequence, state, takes
-from .words import noted, tr
+from .words import noted
 
 GONE = noted("Its frames were deleted, which undo cannot bring back: make it again")
 
@@ -143,7 +143,7 @@ def after_undo() -> None:
             state.now.removed.discard(take.job_id)
             continue
         take.frames_done, take.state = 0, "lost"
-        take.problem = tr(GONE)
+        take.problem = GONE  # in the file, so English: the panel translates it
         plane = playback.find_plane(take.job_id)
         if plane is not None:
             playback.set_visible(plane, False)

@@ -148,6 +148,32 @@ def channels_taken(scene: bpy.types.Scene, first: int, until: int) -> set[int]:
     return taken
 
 
+LINES = "POLYLINE_SMOOTH_COLOR" if VERSION >= (4, 0, 0) else "3D_POLYLINE_SMOOTH_COLOR"
+"""Blender's own shader for lines of any width with a colour at each end."""
+
+
+def draw_in_views(callback: Callable[[], None]) -> None:
+    """Have a function called whenever a 3D view is drawn, over what is in it; one at a time.
+
+    The handle is kept where a reload of this module finds it: Blender lists no such handlers.
+    """
+    drop_drawing()
+    view = bpy.types.SpaceView3D
+    bpy.types.WindowManager.wanstage_drawing = (view.draw_handler_add(callback, (), "WINDOW", "POST_VIEW"),)
+
+
+def is_drawing() -> bool:
+    """Whether a function is called then."""
+    return hasattr(bpy.types.WindowManager, "wanstage_drawing")
+
+
+def drop_drawing() -> None:
+    """No longer; that of an earlier load too."""
+    if is_drawing():
+        bpy.types.SpaceView3D.draw_handler_remove(bpy.types.WindowManager.wanstage_drawing[0], "WINDOW")
+        del bpy.types.WindowManager.wanstage_drawing
+
+
 def drop_handlers(handlers: Mapping[str, Callable[..., None]]) -> None:
     """Remove handlers (kind -> function) by name, those of an earlier load too. Some Blenders lack a kind."""
     for kind, handler in handlers.items():

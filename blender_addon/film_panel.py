@@ -41,7 +41,7 @@ class WANSTAGE_PT_motion(_Panel, bpy.types.Panel):
         layout.prop(own, "stature", **compat.placeholder(tr("Automatic")))
         _button(layout, scene)
         if own.motion.job_id and not own.motion.check:
-            draw_search(layout, own.motion)
+            draw_search(layout, scene)
 
 
 def _button(layout: Any, scene: bpy.types.Scene) -> None:
@@ -55,32 +55,46 @@ def _button(layout: Any, scene: bpy.types.Scene) -> None:
     button.people = own.people if own.who == "all" else 1
 
 
-def draw_search(layout: Any, own: Any) -> None:
-    """How far a search is, or how it ended."""
+def draw_search(layout: Any, scene: bpy.types.Scene) -> None:
+    """How far a scene's search is, or how it ended."""
+    own = scene.wanstage_retarget.motion
     if own.state in job.LOOKED_FOR:
         compat.draw_progress(layout, progress.share(own.frames_done, own.frames), search_text(own))
-        layout.operator("wanstage.cancel_motion", icon="X")
+        pace = search_pace(own)
+        if pace:
+            layout.label(text=pace, icon="BLANK1", translate=False)
+        row = layout.row(align=True)
+        row.use_property_split = False
+        row.prop(scene.wanstage_retarget, "live", text="", icon="ARMATURE_DATA")
+        row.operator("wanstage.cancel_motion", icon="X")
     elif own.problem:
         sentence(layout, own.problem)
         if catalog.command_in(own.problem):
             layout.operator("wanstage.copy_motion_pull", icon="COPYDOWN")
     elif own.state == "finished":
         sentence(layout, tr("The motion of {name} is the pose file now", name=own.source), "CHECKMARK")
+        for note in own.notes.splitlines():
+            sentence(layout, note, "INFO")
     elif own.state == "cancelled":
         sentence(layout, tr("Stopped"), "X")
 
 
 def search_text(own: Any) -> str:
-    """Such as "24 of 81 frames, 17.2 a second, 4 s left"."""
+    """Such as "24 of 81 frames"."""
     run = state.now.runs.get(own.job_id)
     if own.frames_done == 0:
         sent, total = run.upload if run is not None else (0, 0)
         if total and sent < total:
             return tr("Uploading: {percent} % of {size:.0f} MB", percent=100 * sent // total, size=total / 1e6)
         return tr("Waiting")
-    said = tr("{done} of {count} frames", done=own.frames_done, count=own.frames)
-    if own.rate > 0:
-        said = tr("{said}, {rate:.1f} a second", said=said, rate=own.rate)
+    return tr("Frame {done} of {count}", done=own.frames_done, count=own.frames)
+
+
+def search_pace(own: Any) -> str:
+    """Such as "17.2 a second, 4 s left"; empty while it is not known."""
+    if own.rate <= 0 or not own.frames_done:
+        return ""
+    said = tr("{rate:.1f} a second", rate=own.rate)
     return said if own.eta < 0 else tr("{said}, {time} left", said=said, time=progress.duration(own.eta))
 
 
@@ -102,7 +116,7 @@ class WANSTAGE_PT_follow(_Panel, bpy.types.Panel):
         row.enabled = take.state in takes.ENDED and own.state not in job.LOOKED_FOR
         row.operator("wanstage.check_take", icon="VIEWZOOM", text="Compare with the Rig").take = take.job_id
         if own.check and own.take_id == take.job_id and own.state != "finished":
-            draw_search(layout, own)
+            draw_search(layout, scene)
         told = takes.meta(take).get(check.KEY)
         if told:
             draw_verdict(layout, take, told)

@@ -9,8 +9,8 @@ from typing import Any
 
 import bpy
 
-from . import estimates, findings, framefiles, playback, state, takes, wire
-from .problems import UserProblem, capital
+from . import estimates, findings, framefiles, heard, playback, state, takes, wire
+from .problems import UserProblem
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -63,19 +63,19 @@ def _connected(event: Any, _shown: Shown) -> None:
 def _disconnected(event: Any, _shown: Shown) -> None:
     now = state.now
     now.status = "connecting"
-    now.sentence = tr("{reason}; trying again", reason=capital(event.reason))
+    now.sentence = tr("{reason}; trying again", reason=heard.reason(event.reason))
 
 
 def _refused(event: Any, _shown: Shown) -> None:
     """Wrong key or wrong version: trying again cannot help."""
-    raise UserProblem(capital(event.error))
+    raise UserProblem(heard.reason(event.error))
 
 
 def _upload(event: Any, _shown: Shown) -> None:
     run = state.now.runs.get(event.job_id)
     if run is not None:
         run.upload = (event.sent, event.total)
-        _row(run, stage="Upload", step=event.sent >> 20, steps=event.total >> 20)
+        _row(run, stage="upload", step=event.sent >> 20, steps=event.total >> 20)
 
 
 def _submitted(event: Any, _shown: Shown) -> None:
@@ -182,7 +182,9 @@ def write_row(run: state.Run) -> None:
     _row(
         run,
         state="running" if ended else update.state,
-        stage=tr("Waiting, number {position}", position=update.position) if update.position else progress.stage,
+        stage=heard.WAITING.format(position=update.position)
+        if update.position
+        else progress.stage,  # English: a file's
         step=progress.step,
         steps=progress.steps,
         frames_done=run.received,

@@ -32,6 +32,7 @@ from . import (
     takes,
     watch,
 )
+from .capture import evaluate
 from .film import job
 from .problems import UserProblem
 
@@ -50,20 +51,21 @@ _UNSEEN = (
 
 @persistent
 def wanstage_undo_pre(*_args: Any) -> None:
-    """Other objects come into the places of those that are remembered."""
+    """Other objects come into the places of those that are remembered, and scenes of a capture go."""
+    evaluate.let_go()
     objects.forget()
 
 
 @persistent
 def wanstage_redo_pre(*_args: Any) -> None:
     """As undo."""
-    objects.forget()
+    wanstage_undo_pre()
 
 
 @persistent
 def wanstage_load_pre(*_args: Any) -> None:
     """As undo."""
-    objects.forget()
+    wanstage_undo_pre()
 
 
 @persistent
@@ -82,6 +84,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.revision += 1
     now.removed.clear()
     now.undo_step = ""
+    now.pieces.clear()
     watch.stop()
     watch.edited()
     placing.load_post()

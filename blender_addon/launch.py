@@ -18,8 +18,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import wire
-from .problems import UserProblem, capital
+from . import heard, wire
+from .problems import UserProblem
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def read(path: Path) -> wire.connection.Connection:
     try:
         found = wire.connection.read(path)
     except wire.connection.ConnectionProblem as error:
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
     if not ENDPOINT.fullmatch(found.endpoint):
         problem = tr(
             "The connection file {path} names {endpoint!r}: it must be such as tcp://127.0.0.1:5555",

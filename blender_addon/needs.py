@@ -7,7 +7,7 @@ from typing import Any
 
 import bpy
 
-from . import estimates, progress, shots, takes
+from . import estimates, heard, progress, shots, takes
 from .finding import Finding, Fix
 from .words import tr
 
@@ -54,9 +54,10 @@ def _memory(told: Any) -> Finding:
 
 
 def _time(told: Any) -> str:
-    stages = ", ".join(f"{each.name} {estimates.about(each.seconds)}" for each in told.stages if each.seconds >= 0.05)
-    long = estimates.about(told.seconds)
-    return tr("Takes about {time} ({stages}), {basis}", time=long, stages=stages, basis=estimates.basis(told))
+    long = [each for each in told.stages if each.seconds >= 0.05]
+    stages = ", ".join(f"{heard.stage(each.name)} {estimates.about(each.seconds)}" for each in long)
+    whole = estimates.about(told.seconds)
+    return tr("Takes about {time} ({stages}), {basis}", time=whole, stages=stages, basis=estimates.basis(told))
 
 
 def _last_time(scene: bpy.types.Scene) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from typing import Any
 import blf
 import bpy
 
-from . import catalog, compat, estimates, preferences, preflight, progress, pump, room, shots, state, talking
+from . import catalog, compat, estimates, heard, preferences, preflight, progress, pump, room, shots, state, talking
 from .operators import presets
 from .words import CONTEXT, noted, tr
 
@@ -204,7 +204,7 @@ class WANSTAGE_PT_generate(_Panel, bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout, shot = split(self.layout), context.scene.wanstage
-        presets.draw(layout)
+        presets.draw(layout, shot)
         info = catalog.model_info(shot.engine, shot.model)
         _model(layout, shot, info)
         layout.prop(shot, "size_menu")
@@ -349,7 +349,9 @@ def _progress(layout: Any, scene: bpy.types.Scene) -> None:
     capture = state.now.capture
     if capture is not None:
         compat.draw_progress(
-            layout, progress.share(capture.step, capture.steps), tr("Capture: {stage}", stage=tr(capture.stage))
+            layout,
+            progress.share(capture.step, capture.steps),
+            tr("Capture: {stage}", stage=heard.stage(capture.stage)),
         )
     for take in scene.wanstage.takes:
         run = state.now.runs.get(take.job_id)

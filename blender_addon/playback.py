@@ -55,7 +55,7 @@ def make_plane(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object, dept
     if plane is None:
         name = plane_name(take.job_id)
         mesh = _quad(name)
-        mesh.materials.append(_material(name))  # before an object has it: bpy 5.0 was once seen to crash after
+        mesh.materials.append(_material(name))
         plane = bpy.data.objects.new(name, mesh)
         plane[MARK] = take.job_id
         plane[DEPTH] = depth

@@ -12,7 +12,7 @@ from typing import Any
 import bpy
 
 from . import catalog, state
-from .words import tr
+from .words import noted, tr
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,12 @@ def apply(scene: bpy.types.Scene, name: str) -> tuple[str, bool]:
     for key, value in {**PLAIN, **preset.values}.items():
         setattr(shot, key, value)
     return _told(preset, shot, better)
+
+
+def shown(title: str, shot: Any) -> str:
+    """What the closed menu says: the preset chosen last, while the shot still has its task; the user's own always."""
+    left = any(each.title == title and each.task != shot.task for each in PRESETS.values())
+    return noted("Presets") if left else title
 
 
 def _told(preset: Preset, shot: Any, better: str) -> tuple[str, bool]:

@@ -7,16 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import state
-from .words import noted, tr
-
-STAGES = (
-    noted("Check"), noted("Decode"), noted("Denoise"), noted("Draft"), noted("Encode"), noted("Load"), noted("Loading"),
-    noted("Queued"), noted("Running"), noted("Submitting"), noted("Uploading"), noted("Waiting"), noted("Sound"),
-    noted("Animate"), noted("Draw"), noted("Find"), noted("Listen"), noted("Talk"), noted("Test"),
-    noted("prepare"), noted("pack"), noted("look"), noted("frames"), noted("face"), noted("plate"), noted("check"),
-)  # fmt: skip
-"""What backend and capture call their work, as the panel shows it; others are shown as they were sent."""
+from . import heard, state
+from .words import tr
 
 
 def text(take: Any) -> str:
@@ -34,16 +26,10 @@ def text(take: Any) -> str:
     found = update.progress
     if found.unit:
         return _amount(found)
-    said = _title(found.stage) or (tr("Starting") if update.state == "loading" else tr("Working"))
+    said = heard.title(found.stage) or (tr("Starting") if update.state == "loading" else tr("Working"))
     if found.steps:
         said = tr("{stage}: step {step} of {steps}", stage=said, step=found.step, steps=found.steps)
     return said if found.eta_s is None else tr("{said}, {time} left", said=said, time=duration(found.eta_s))
-
-
-def _title(stage: str) -> str:
-    """Such as "Denoise 2 of 3" for "denoise 2 of 3", its first word in Blender's language."""
-    word, space, rest = stage.partition(" ")
-    return tr(word[:1].upper() + word[1:]) + space + rest if word else ""
 
 
 def _before(run: Any) -> str:
@@ -57,7 +43,7 @@ def _before(run: Any) -> str:
 def _amount(found: Any) -> str:
     """Weights, say, that are read before the work goes on."""
     kind, _, what = found.stage.partition(" ")
-    title = tr("Loading {what}", what=what) if kind == "load" else _title(found.stage)
+    title = tr("Loading {what}", what=heard.stage(what)) if kind == "load" else heard.title(found.stage)
     if not found.steps:
         return title
     said = tr("{stage}: {percent} %", stage=title, percent=100 * found.step // found.steps)

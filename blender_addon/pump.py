@@ -13,7 +13,21 @@ from typing import Any
 
 import bpy
 
-from . import VERSION, compat, estimates, follow, launch, playback, preferences, remote, room, setup_run, state, wire
+from . import (
+    VERSION,
+    compat,
+    estimates,
+    follow,
+    heard,
+    launch,
+    playback,
+    preferences,
+    remote,
+    room,
+    setup_run,
+    state,
+    wire,
+)
 from .problems import UserProblem
 from .words import tr
 
@@ -30,11 +44,9 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     now.resting = False
     if now.paused:
         return PAUSED_S
-    if now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
-        title, now.undo_step = now.undo_step, ""
-        compat.undo_push(title)
-        return FLOWING_S
     began = time.perf_counter()
+    if _takes_its_time():
+        return FLOWING_S
     if setup_run.poll():
         playback.redraw()
     try:
@@ -42,7 +54,7 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
         _wait_for_launch()
         busy = _drain(began + budget_s)
     except (UserProblem, wire.errors.WanstageError) as problem:
-        _give_up(str(problem))
+        _give_up(heard.reason(problem))
         return WORKING_S if _elsewhere() else None
     asked = estimates.watch()
     room.watch()
@@ -58,9 +70,29 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     return WORKING_S if awaited else IDLE_S
 
 
+def _takes_its_time() -> bool:
+    """What gets a tick to itself: an undo step, or a piece of work that was begun; whether there was one."""
+    now, began = state.now, time.perf_counter()
+    if now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
+        title, now.undo_step = now.undo_step, ""
+        compat.undo_push(title)
+        return True
+    if not now.pieces:
+        return False
+    work = now.pieces.popleft()
+    if next(work, now) is not now:
+        now.pieces.appendleft(work)  # what fails is not tried again
+    now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
+    return True
+
+
 def _elsewhere() -> bool:
     """Whether something goes on beside the connection."""
-    return bool(state.now.undo_step) or setup_run.card.running is not None or remote.now.attempt is not None
+    return (
+        bool(state.now.undo_step or state.now.pieces)
+        or setup_run.card.running is not None
+        or remote.now.attempt is not None
+    )
 
 
 def _pair() -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import wire
-from .problems import UserProblem, capital
+from . import heard, wire
+from .problems import UserProblem
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def file_of(data: Path, name: str) -> Path:
     try:
         return wire.known.path(data / FOLDER, name)
     except wire.errors.WanstageError as error:
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
 
 
 def read(text: str) -> Any:
@@ -59,7 +59,7 @@ def read(text: str) -> Any:
     try:
         return wire.pairing_code.read(text)
     except wire.errors.WanstageError as error:
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
 
 
 def begin(code: Any, endpoints: list[str], client_name: str) -> None:
@@ -69,7 +69,7 @@ def begin(code: Any, endpoints: list[str], client_name: str) -> None:
     try:
         now.attempt = wire.pairing.Pairing(code, wish, client_name, endpoints=endpoints)
     except wire.errors.WanstageError as error:
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
     now.sentence, now.failed = "", False
 
 
@@ -88,7 +88,7 @@ def poll(data: Path) -> tuple[str, Any] | None:
         name = wire.known.save(data / FOLDER, wire.known.plain(found.host), found.connection)
     except (wire.errors.WanstageError, OSError) as error:
         now.attempt = None
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
     now.names, now.code = None, ""
     logger.info("paired with %s at %s", name, found.connection.endpoint)
     return name, found.connection
@@ -100,7 +100,7 @@ def forget(data: Path, name: str) -> None:
     try:
         wire.known.forget(data / FOLDER, name)
     except (wire.errors.WanstageError, OSError) as error:
-        raise UserProblem(capital(error)) from error
+        raise UserProblem(heard.reason(error)) from error
 
 
 def stop() -> None:

@@ -112,9 +112,18 @@ def summary(found: dict[str, Any]) -> list[str]:
            worst=f"{turned['worst_deg']:.2f}"),
         tr("Feet slide {after} cm at most, {before} before", after=f"{after['worst_cm']:.1f}",
            before=f"{before['worst_cm']:.1f}"),
+        *_held(found.get("held")),
         tr("Jitter {after} m/s², {before} before", after=f"{jitter['after']:.1f}", before=f"{jitter['before']:.1f}"),
         tr("{have} of {of} joints", have=coverage["joints"], of=coverage["of"]),
     ]  # fmt: skip
+
+
+def _held(held: dict[str, float] | None) -> list[str]:
+    """What holding the feet took; bakes of older versions do not say."""
+    if held is None:
+        return []
+    hips, legs = f"{held['root_offset_cm']:.1f}", f"{held['legs_worst_deg']:.1f}"
+    return [tr("To hold the feet, hips move {hips} cm and legs turn {legs}° at most", hips=hips, legs=legs)]
 
 
 def draw_report(layout: Any, found: dict[str, Any]) -> None:

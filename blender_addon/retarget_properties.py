@@ -7,7 +7,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, PointerProperty, StringProperty
 
-from . import compat
+from . import compat, playback
 
 PLACES = [
     ("AUTO", "Automatic", "In the scene where the file knows the scene's camera, else where the rig stands"),
@@ -17,7 +17,7 @@ PLACES = [
 ]
 LIMBS = [
     ("FK", "FK Controls", "Of a control rig the FK controls are keyed, and the switches are keyed to FK"),
-    ("IK", "IK Controls", "Of a Rigify rig hands, feet and poles are keyed, and the switches are keyed to IK"),
+    ("IK", "IK Controls", "Of a control rig hands, feet and poles are keyed, and the switches are keyed to IK"),
     ("DEFORM", "Deform Bones", "The deform bones themselves, as on a rig without controls"),
 ]
 
@@ -44,6 +44,10 @@ def _chosen(own: Any, _context: bpy.types.Context) -> None:
         own.id_data.wanstage.cast = own.armature
 
 
+def _redraw(_own: Any, _context: bpy.types.Context) -> None:
+    playback.redraw()
+
+
 class WANSTAGE_PG_motion(bpy.types.PropertyGroup):
     """The search for motion that was begun last in a scene; a search that runs goes on by it after a reload."""
 
@@ -55,12 +59,15 @@ class WANSTAGE_PG_motion(bpy.types.PropertyGroup):
     take_id: StringProperty(name="Take", description="The job of the take that is looked at")
     check: BoolProperty(name="Check", description="Whether the take is compared with its rig")
     problem: StringProperty(name="Problem", description="What went wrong")
+    notes: StringProperty(name="Notes", description="What to know about the motion that was found, a sentence a line")
     frames: IntProperty(name="Frames", description="How many frames are looked at")
     frames_done: IntProperty(name="Frames Found", description="In how many frames people were looked for")
     received: IntProperty(name="Received", description="How many results are here")
     eta: FloatProperty(name="Seconds Left", default=-1.0, description="Negative: not known")
     rate: FloatProperty(name="Speed", description="Frames a second")
     first: IntProperty(name="First Frame", default=1, description="Scene frame at which the film begins")
+    width: IntProperty(name="Width", description="Pixels of the film")
+    height: IntProperty(name="Height", description="Pixels of the film")
 
 
 class WANSTAGE_PG_retarget(bpy.types.PropertyGroup):
@@ -110,6 +117,10 @@ class WANSTAGE_PG_retarget(bpy.types.PropertyGroup):
     height: FloatProperty(
         name="Height", default=0.0, subtype="DISTANCE", unit="LENGTH", description="Lift the motion by this much"
     )
+    live: BoolProperty(
+        name="Show in View", default=True, update=_redraw,
+        description="While motion is being found, draw who was found so far over the 3D view",
+    )  # fmt: skip
 
 
 def register() -> None:

@@ -11,7 +11,7 @@ import bpy
 
 from . import compat, panels, preferences, setup_run, state
 from .operators.setup import network_sentence
-from .words import noted, tr
+from .words import noted, spoken, tr
 
 STAGES = {
     "check": noted("Check"),
@@ -54,7 +54,7 @@ class WANSTAGE_PT_setup(_Panel, bpy.types.Panel):
         else:
             _first(self.layout, context)
         if card.sentence:
-            panels.sentence(self.layout, card.sentence, "ERROR" if card.failed else "INFO")
+            panels.sentence(self.layout, spoken(card.sentence), "ERROR" if card.failed else "INFO")
             self.layout.operator("wanstage.setup_copy_log", icon="COPYDOWN")
 
 
@@ -78,7 +78,7 @@ def _first(layout: Any, context: bpy.types.Context) -> None:
 def _plan(layout: Any, plan: dict[str, Any]) -> None:
     """What will be done, before it is."""
     for text in plan["sentences"]:
-        panels.sentence(layout, text, "DOT")
+        panels.sentence(layout, spoken(text), "DOT")
     offline = network_sentence()
     if offline:
         panels.sentence(layout, offline)
@@ -94,9 +94,9 @@ def _plan(layout: Any, plan: dict[str, Any]) -> None:
 def _working(layout: Any, running: setup_run.Running) -> None:
     now = running.progress
     compat.draw_progress(layout, now.fraction, tr(STAGES.get(now.stage, "Starting")))
-    panels.sentence(layout, now.text, "SORTTIME")
+    panels.sentence(layout, spoken(now.text), "SORTTIME")
     if now.words():
-        layout.label(text=now.words(), icon="BLANK1")
+        panels.sentence(layout, now.words(), "BLANK1")  # too long for one row of a narrow sidebar
     layout.operator("wanstage.setup_cancel", icon="X")
 
 
@@ -142,7 +142,7 @@ class WANSTAGE_PT_local(_Panel, bpy.types.Panel):
                 "INFO",
             )
             if found.torch:
-                panels.sentence(layout, found.torch, "BLANK1")
+                panels.sentence(layout, spoken(found.torch), "BLANK1")
         row = layout.row(align=True)
         row.operator("wanstage.setup_repair", icon="TOOL_SETTINGS")
         row.operator("wanstage.setup_remove", text="Remove", icon="TRASH")

@@ -17,6 +17,7 @@ from typing import Any
 from . import launch
 from .problems import UserProblem
 from .setup import installer, machine, pythons, record
+from .setup.said import Said, whole
 from .words import tr
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,11 @@ ENDS = ("done", "problem", "cancelled")
 
 @dataclass
 class Progress:
-    """The latest: ``done`` and ``total`` in bytes, ``rate`` in bytes a second, ``eta`` in seconds or None."""
+    """The latest: ``done`` and ``total`` in bytes, ``rate`` in bytes a second, ``eta`` in seconds or None. ``text`` is
+    drawn by ``spoken``."""
 
     stage: str = ""
-    text: str = "Starting"
+    text: str = Said("Starting")
     done: int = 0
     total: int = 0
     rate: float = 0.0
@@ -92,7 +94,7 @@ class Running:
 
     def _take(self, line: bytes) -> None:
         try:
-            told = json.loads(line)
+            told = whole(json.loads(line))
             kind = told.pop("type")
         except (ValueError, KeyError, AttributeError):  # a traceback, or a warning of the Python
             self.noise = line.decode(errors="replace")
@@ -110,7 +112,7 @@ class Running:
 
 @dataclass
 class Card:
-    """What the panel shows: a plan to agree to, a setup that runs, how the last one ended."""
+    """What the panel shows, by ``spoken``: a plan to agree to, a setup that runs, how the last one ended."""
 
     running: Running | None = None
     plan: dict[str, Any] | None = None
@@ -166,7 +168,7 @@ def start(command: str, folder: Path, root: Path, *options: str) -> Running:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CANCEL).unlink(missing_ok=True)
         with (folder / OUTPUT).open("wb") as output:
-            words = ["-E", "-s", "-B", "-m", "setup", command, "--root", str(root), "--cancel-file"]
+            words = ["-E", "-s", "-B", "-m", "setup", command, "--root", str(root), "--apart", "--cancel-file"]
             process = _spawn([*starter(), *words, str(folder / CANCEL), *options], output.fileno())
     except OSError as error:
         problem = tr(

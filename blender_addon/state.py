@@ -7,6 +7,7 @@ found again by job id whenever they are needed.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +80,7 @@ class State:
     resting: bool = False  # nothing is awaited: the pump's next turn may be seconds away
     waiting: Any = None  # follow.Shown, a picture left for the next tick
     undo_step: str = ""  # its title: Blender takes its time for one, so that it gets the next tick to itself
+    pieces: deque[Iterator[None]] = field(default_factory=deque)  # work too long for one tick: a piece each
     paused: set[str] = field(default_factory=set)
     capture: CaptureState | None = None
     export: CaptureState | None = None  # its stage is the take's name
@@ -99,6 +101,8 @@ class State:
 
 
 now = State()
+leaving: list[Callable[[], None]] = []
+"""What else is done when a backend is left."""
 
 
 def disconnect() -> None:
@@ -110,6 +114,8 @@ def disconnect() -> None:
     now.backlog.clear()
     now.waiting = None
     now.runs.clear()
+    for each in leaving:
+        each()
 
 
 def reset() -> None:
@@ -119,4 +125,5 @@ def reset() -> None:
     now.packs.clear()
     now.capture = None
     now.undo_step = ""
+    now.pieces.clear()
     now.revision += 1

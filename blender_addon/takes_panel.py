@@ -9,23 +9,22 @@ from typing import Any
 
 import bpy
 
-from . import catalog, choices, compat, progress, soundtrack, state, takes, talking, thumbnails
+from . import catalog, choices, compat, heard, progress, soundtrack, state, takes, talking, thumbnails
 from .operators import deliver
 from .panels import _Panel, chars_a_line, sentence, split
-from .words import noted, tr
+from .words import tr
 
 WIDE_CHARS = 36
 ICONS = {"finished": "CHECKMARK", "failed": "ERROR", "cancelled": "X", "lost": "QUESTION"}
-WORDS = {"finished": noted("Done"), "failed": noted("Failed"), "cancelled": noted("Stopped"), "lost": noted("Lost")}
 
 
 def state_text(take: Any) -> str:
     """What a take is at, in a word or two."""
     if take.state not in takes.ENDED:
-        return tr((take.stage or take.state).capitalize())
+        return heard.title(take.stage) if take.stage else heard.state(take.state)
     if take.choice.verdict != "none":
         return tr(take.choice.verdict.capitalize())
-    return tr(WORDS[take.state])
+    return heard.state(take.state)
 
 
 def state_icon(take: Any) -> str:
@@ -141,7 +140,7 @@ def _one(layout: Any, scene: bpy.types.Scene, take: Any) -> None:
     for line in made_text(take):
         column.label(text=line)
     if take.problem:
-        sentence(layout, take.problem)
+        sentence(layout, tr(take.problem))  # ours, or the backend's as it came
     if take.choice.outdated:
         said = take.choice.outdated
         sentence(layout, tr("Out of date: {reason}", reason=said), "FILE_REFRESH")

@@ -3,7 +3,7 @@
 Prints every sentence and label that ``blender_addon/translations/`` has no words for, in the form of its tables;
 ``--unused`` prints what the tables have and nothing says any more; ``--all`` every sentence with the place it is from.
 Names and descriptions are read from the registered classes, run-time sentences from the literals in the source:
-arguments of ``tr`` and ``noted``, and ``text=`` and ``heading=`` of what panels draw.
+arguments of ``tr``, ``noted`` and the setup's ``Said``, and ``text=`` and ``heading=`` of what panels draw.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 ADDON = ROOT / "blender_addon"
 DRAWN = {"text", "heading"}
-SPOKEN = {"tr", "noted"}
+SPOKEN = {"tr", "noted", "Said"}
 A_WORD = re.compile(r"[A-Za-z]{2,}")
 INHERITED = "Unique name used in the code and scripting"  # and more behind it: the name that every property group has
 FIELD = re.compile(r"\{[^{}]*\}")
@@ -110,7 +110,7 @@ def of_source(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def of_call(node: ast.Call) -> Iterator[str]:
-    """The sentence of ``tr`` and ``noted``; texts of a layout's widgets."""
+    """The sentence of ``tr``, ``noted`` and ``Said``; texts of a layout's widgets."""
     name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
     if name in SPOKEN and node.args:
         yield from literals(node.args[0])

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,20 @@ def begin(scene: bpy.types.Scene, take: Any, *, force: bool = False) -> str:
     """Read the rig, then judge by the pose file that the take has, or have it made. Returns the job id, empty when the
     verdict is there already. Raises UserProblem."""
     film, captured = source.of_take(scene, take, check=True)
-    if captured is None or not captured.characters:
+    if captured is None:
+        raise UserProblem(tr("The camera of {name} is not in the scene any more: put it back first", name=take.name))
+    if not captured.characters:
         raise UserProblem(
             tr("There is no armature in the shot: add a rigged character, or switch one on under Characters")
         )
-    _keep_rig(takes.folder(take), captured)
-    if not force and _is_fresh(film, takes.folder(take)):
-        finish(scene, take)
-        return ""
-    found = job.problem(scene)
+    is_fresh = not force and _is_fresh(film, takes.folder(take))
+    found = "" if is_fresh else job.problem(scene)
     if found:
         raise UserProblem(found)
+    _keep_rig(takes.folder(take), captured)
+    if is_fresh:
+        finish(scene, take)
+        return ""
     return job.start(scene, film, job.Wish(people=min(10, len(captured.characters))))
 
 
@@ -69,34 +73,53 @@ def _keep_rig(folder: Path, captured: Any) -> None:
                              reason=error.strerror)) from error  # fmt: skip
 
 
-def found(scene: bpy.types.Scene, own: Any) -> None:
-    """The pose file of a take has come."""
-    there = takes.find(own.take_id)
-    if there is None:
-        return
+def found(take_id: str) -> Iterator[None]:
+    """The pose file of a take has come: a piece a tick. The take may be removed between them."""
     try:
-        finish(scene, there[1])
-    except UserProblem as problem:
-        own.state, own.problem = "failed", str(problem)
+        yield from steps(lambda: takes.find(take_id))
+    except UserProblem:
+        if takes.find(take_id) is not None:
+            raise
 
 
 def finish(scene: bpy.types.Scene, take: Any) -> None:
-    """Compare, and write what came of it. Raises UserProblem."""
-    folder = takes.folder(take)
+    """Compare, and write what came of it, at once. Raises UserProblem."""
+    for _ in steps(lambda: (scene, take)):
+        pass
+
+
+def steps(there: Callable[[], tuple[bpy.types.Scene, Any] | None]) -> Iterator[None]:
+    """Compare, and write what came of it, in pieces of a few milliseconds. ``there``: the take and its scene, None when
+    it was removed. Nothing is changed before the last piece. Raises UserProblem."""
+    begun = there()
+    if begun is None:
+        return
+    folder, fps = takes.folder(begun[1]), begun[1].fps
     names, bodies = _rig(folder)
-    people = _people(folder / job.FILE)
-    pairs = judge.matched(bodies, people, take.fps)
-    verdicts = [
-        None if person is None else judge.judge(body, people[person], take.fps)
-        for body, person in zip(bodies, pairs, strict=True)
-    ]
+    yield
+    people: list[Any] = []
+    for person in range(len(posefile.read_header(folder / job.FILE)["people"])):
+        people.append(judge.points_of(posefile.read_landmarks(folder / job.FILE, person)))
+        yield
+    pairs = judge.matched(bodies, people, fps)
+    yield
+    verdicts: list[judge.Verdict | None] = []
+    for body, person in zip(bodies, pairs, strict=True):
+        verdicts.append(None if person is None else judge.judge(body, people[person], fps))
+        yield
+    yield from _draw(folder, verdicts, bodies)
+    ended = there()
+    if ended is not None:
+        _write(*ended, [_told(name, verdict) for name, verdict in zip(names, verdicts, strict=True)])
+
+
+def _write(scene: bpy.types.Scene, take: Any, told: list[dict[str, Any]]) -> None:
+    """Markers and numbers."""
     clear_markers(scene, take)
     values = takes.meta(take)
-    told = [_told(name, verdict) for name, verdict in zip(names, verdicts, strict=True)]
     values[KEY] = {"people": told, "markers": _mark(scene, take, told), "made": round(time.time(), 1)}
     takes.write_meta(take, values)
-    framefiles.write_meta(folder, values)
-    _draw(folder, verdicts, bodies)
+    framefiles.write_meta(takes.folder(take), values)
     playback.redraw()
 
 
@@ -107,12 +130,6 @@ def _rig(folder: Path) -> tuple[list[str], list[Any]]:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise UserProblem(tr("What was kept of the rig in {folder} cannot be read: check the take again.",
                              folder=folder)) from error  # fmt: skip
-
-
-def _people(path: Path) -> list[Any]:
-    """The body points of each person of a pose file."""
-    count = len(posefile.read_header(path)["people"])
-    return [judge.points_of(posefile.read_landmarks(path, person)) for person in range(count)]
 
 
 def _told(name: str, verdict: judge.Verdict | None) -> dict[str, Any]:
@@ -135,12 +152,16 @@ def _mean(errors: Any) -> float | None:
     return None if np.isnan(errors).all() else round(float(np.nanmean(errors)), 4)
 
 
-def _draw(folder: Path, verdicts: list[judge.Verdict | None], bodies: list[Any]) -> None:
+def _draw(folder: Path, verdicts: list[judge.Verdict | None], bodies: list[Any]) -> Iterator[None]:
     """The strip of all people, one under the other; grey for who was not found."""
     none = np.full((len(bodies[0]), len(judge.GROUPS)), np.nan)
     groups = np.concatenate([none if each is None else each.groups for each in verdicts], axis=1)
+    image = strip.picture(groups)
+    yield
+    data = strip.encode(image)
+    yield
     try:
-        (folder / STRIP).write_bytes(strip.encode(strip.picture(groups)))
+        (folder / STRIP).write_bytes(data)
     except OSError as error:
         raise UserProblem(tr("The picture cannot be written to {folder} ({reason}): free disk space.", folder=folder,
                              reason=error.strerror)) from error  # fmt: skip

@@ -15,9 +15,11 @@ from typing import Any
 
 import bpy
 
-from .. import compat, follow, framefiles, generation, paths, playback, preferences, preflight, pump, state, wire
+from .. import follow, framefiles, generation, paths, playback, preferences, preflight, pump, state, wire
 from ..problems import UserProblem, capital
+from ..retarget import posefile
 from ..words import tr
+from . import figure, live
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +28,9 @@ ENGINE, MODEL = "pose", "mediapipe"
 FILE = framefiles.POSE
 RATE_S = 0.5
 LOOKED_FOR = frozenset({"submitting", "queued", "loading", "running", "cancelling"})
-when_found: list[Callable[[bpy.types.Scene, Any], None]] = []
-"""What is done with a take's pose file when its row says ``check``: see ``check``."""
+when_found: list[Callable[[str], Iterator[None]]] = []
+"""What is done with a take's pose file when its row says ``check``, piece by piece: see ``check``. Gets the take's job,
+raises UserProblem."""
 _second: dict[str, Callable[[], Any]] = {}  # job -> its spec with a film, for backends without the take's frames
 _began: dict[str, tuple[float, int]] = {}  # job -> when which frame came first, for its speed
 _rows: dict[str, dict[str, Any]] = {}  # job -> its row as it is, which undo may take back
@@ -48,6 +51,7 @@ class Film:
     take: str = ""  # whose frames they are
     pictures: tuple[Path, ...] = ()
     camera: Any = None
+    views: figure.Path | None = None  # the same for the live figure
     first: int = 1  # scene frame of its first one
     check: bool = False
 
@@ -113,8 +117,9 @@ def start(scene: bpy.types.Scene, film: Film, wish: Wish) -> str:
     framefiles.make_folder(paths.absolute(folder))
     spec = spec_of(film, wish, by_job=bool(film.job))
     values = {"job_id": job_id, "state": "submitting", "source": film.name, "folder": folder, "problem": "",
-              "frames": film.frames, "frames_done": 0, "received": 0, "eta": -1.0, "rate": 0.0, "first": film.first,
-              "take_id": film.take, "check": film.check}  # fmt: skip
+              "notes": "", "frames": film.frames, "frames_done": 0, "received": 0, "eta": -1.0, "rate": 0.0,
+              "first": film.first, "take_id": film.take, "check": film.check, "width": film.width,
+              "height": film.height}  # fmt: skip
     _write(scene, row(scene), values)
     if film.job:
         _second[job_id] = lambda: spec_of(film, wish, by_job=False)
@@ -127,6 +132,7 @@ def start(scene: bpy.types.Scene, film: Film, wish: Wish) -> str:
         _write(scene, row(scene), {"job_id": "", "state": "", "problem": ""})
         raise UserProblem(capital(error)) from error
     state.now.client.attach(job_id)
+    live.watch(job_id, live.Watched(film.width, film.height, film.fps, film.views))
     pump.start_timer()
     return job_id
 
@@ -176,8 +182,10 @@ def attach_unfinished() -> int:
         if own.state not in LOOKED_FOR or own.job_id in state.now.runs or state.now.client is None:
             continue
         run = state.Run(own.job_id, paths.absolute(own.folder), received=own.received, submitted=time.monotonic())
+        run.done_s = -1.0 if own.received > own.frames else 0.0
         state.now.runs[own.job_id] = run
         state.now.client.attach(own.job_id, own.received)
+        live.watch(own.job_id, live.Watched(own.width, own.height))
         count += 1
     return count
 
@@ -190,6 +198,8 @@ def handle(event: Any) -> bool:
     kind = type(event).__name__
     if kind == "Connected":
         attach_unfinished()
+    elif kind == "Disconnected":
+        live.hide()
     job_id = event.update.job_id if kind == "JobChanged" else getattr(event, "job_id", "")
     there = find(job_id) if job_id else None
     if kind == "PoseArrived":
@@ -225,6 +235,7 @@ def _arrived(event: Any, there: tuple[bpy.types.Scene, Any] | None) -> None:
             spent = time.monotonic() - since
             rate = (event.index - at) / spent if spent > RATE_S else own.rate
             _write(scene, own, {"frames_done": event.index + 1, "rate": rate})
+            live.came(event.job_id, event.index, event.data)
         run.received = event.index + 1
         _write(scene, own, {"received": run.received})
         _changed(run, scene, own)
@@ -277,25 +288,46 @@ def _failed(run: state.Run, scene: bpy.types.Scene, own: Any, error: Any) -> Non
 
 def _found(run: state.Run, scene: bpy.types.Scene, own: Any) -> None:
     """The pose file is the Retarget panel's now, or what a take is judged by."""
-    _end(run, scene, own, "finished", "", push=False)
+    run.done_s = 0.0
     if own.check:
+        state.now.pieces.append(_judged(run, own.take_id))
+        return
+    path = paths.absolute(own.folder) / FILE
+    try:
+        people = len(posefile.read_header(path)["people"])
+    except UserProblem as problem:
+        logger.warning("%s", problem)
+        _end(run, scene, own, "failed", tr("The backend sent no pose file that can be read: press Find Motion again"))
+        return
+    _end(run, scene, own, "finished")
+    notes = [*getattr(run.update, "warnings", ())]
+    if people > 1:
+        notes.insert(0, tr("{count} people are in it: choose one by Person", count=people))
+    shown = scene.wanstage_retarget
+    _write(scene, own, {"notes": "\n".join(notes)})
+    shown.pose_file, shown.person, shown.first = paths.relative(path), 0, own.first
+
+
+def _judged(run: state.Run, take_id: str) -> Iterator[None]:
+    """The take is judged, and the search has ended then."""
+    sentence = ""
+    try:
         for each in when_found:
-            each(scene, own)
-    else:
-        shown = scene.wanstage_retarget
-        shown.pose_file = paths.relative(paths.absolute(own.folder) / FILE)
-        shown.person, shown.first = 0, own.first
-    compat.undo_push("Wanstage Find Motion")
+            yield from each(take_id)
+    except UserProblem as problem:
+        sentence = str(problem)
+    there = find(run.job_id)
+    if there is not None and not run.settled:
+        _end(run, *there, "failed" if sentence else "finished", sentence)
+    run.settled = True
 
 
-def _end(
-    run: state.Run, scene: bpy.types.Scene, own: Any, final: str, sentence: str = "", *, push: bool = True
-) -> None:
+def _end(run: state.Run, scene: bpy.types.Scene, own: Any, final: str, sentence: str = "") -> None:
     run.settled, run.final, run.problem = True, final, sentence
     _write(scene, own, {"state": final, "problem": capital(sentence), "eta": -1.0})
     _second.pop(own.job_id, None)
-    if push:
-        compat.undo_push("Wanstage Find Motion")
+    live.end(own.job_id)
+    state.now.undo_step = "Wanstage Find Motion"
     playback.redraw()
 
 
@@ -330,6 +362,7 @@ def forget() -> None:
     _rows.clear()
     _began.clear()
     _second.clear()
+    live.end()
 
 
 def move_beside_file(target: Path) -> None:
@@ -358,10 +391,14 @@ def register() -> None:
     """Have the messages of the backend."""
     if handle not in follow.OTHERS:
         follow.OTHERS.append(handle)
+    if live.hide not in state.leaving:
+        state.leaving.append(live.hide)
 
 
 def unregister() -> None:
     """Let go of them."""
     if handle in follow.OTHERS:
         follow.OTHERS.remove(handle)
+    if live.hide in state.leaving:
+        state.leaving.remove(live.hide)
     forget()

@@ -12,6 +12,7 @@ from .. import capture, framefiles, generation, playback, shots, takes, wire
 from ..capture.maps import array_ref
 from ..problems import UserProblem
 from ..words import tr
+from . import figure
 from .job import Film
 
 
@@ -66,7 +67,8 @@ def of_take(scene: bpy.types.Scene, take: Any, *, check: bool = False) -> tuple[
         take.name, take.width, take.height, count, take.fps, take.frames_dir,
         job="" if is_part or count < take.frames else take.job_id,
         pictures=tuple(framefiles.path_of(folder, at) for at in range(count)),
-        take=take.job_id, camera=camera, first=round(take.frame_start + take.slip), check=check,
+        take=take.job_id, camera=camera, views=_views(captured, playback.camera_of(take)),
+        first=round(take.frame_start + take.slip), check=check,
     )  # fmt: skip
     return film, captured
 
@@ -91,6 +93,13 @@ def rig_of(scene: bpy.types.Scene, take: Any, count: int) -> Any:
         return capture.capture_pose(wanted)
     except capture.CaptureProblem as problem:
         raise UserProblem(str(problem)) from problem
+
+
+def _views(captured: Any, camera: Any) -> figure.Path | None:
+    """As the live figure takes it."""
+    if captured is None:
+        return None
+    return figure.Path(camera.name, captured.world_from_camera, captured.intrinsics, captured.orthographic)
 
 
 def _camera(captured: Any) -> Any:

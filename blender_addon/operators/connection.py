@@ -8,8 +8,8 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
-from .. import compat, handlers, launch, preferences, preflight, pump, setup_run, state, wire
-from ..problems import UserProblem, capital
+from .. import compat, handlers, heard, launch, preferences, preflight, pump, setup_run, state, wire
+from ..problems import UserProblem
 from ..words import tr
 
 
@@ -56,7 +56,7 @@ class WANSTAGE_OT_connect(bpy.types.Operator):
             if seconds:
                 _wait(seconds)
         except (UserProblem, wire.errors.WanstageError) as problem:
-            sentence = capital(problem)
+            sentence = heard.reason(problem)
             state.disconnect()
             state.now.status, state.now.sentence = "lost", sentence
             self.report({"ERROR"}, sentence)

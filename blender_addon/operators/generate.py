@@ -13,7 +13,7 @@ from typing import Any
 import bpy
 from bpy.props import BoolProperty, EnumProperty, IntProperty, StringProperty
 
-from .. import export, generation, playback, preflight, properties, pump, state, takes, talking, wire
+from .. import export, generation, heard, playback, preflight, properties, pump, state, takes, talking, wire
 from ..problems import UserProblem
 from ..words import noted, tr
 
@@ -101,7 +101,8 @@ class Stepwise:
 def _tell(context: bpy.types.Context) -> None:
     now = state.now.capture or state.now.export
     if now is not None:
-        said = tr("Wanstage: {stage} {step} of {steps}, Esc stops", stage=tr(now.stage), step=now.step, steps=now.steps)
+        stage = now.stage if now is state.now.export else heard.stage(now.stage)  # an export's is the take's name
+        said = tr("Wanstage: {stage} {step} of {steps}, Esc stops", stage=stage, step=now.step, steps=now.steps)
         context.workspace.status_text_set(f"{state.now.batch}, {said}" if state.now.batch else said)
     playback.redraw()
 

@@ -65,10 +65,10 @@ class WANSTAGE_OT_add_preset(AddPresetBase, bpy.types.Operator):
     preset_values = tuple(f"shot.{name}" for name in presets.VALUES)
 
 
-def draw(layout: Any) -> None:
+def draw(layout: Any, shot: Any) -> None:
     """The row at the top of Generate."""
     row = layout.row(align=True)
-    row.menu("WANSTAGE_MT_presets", text=WANSTAGE_MT_presets.bl_label, icon="PRESET")
+    row.menu("WANSTAGE_MT_presets", text=presets.shown(WANSTAGE_MT_presets.bl_label, shot), icon="PRESET")
     row.operator("wanstage.add_preset", text="", icon="ADD")
     row.operator("wanstage.add_preset", text="", icon="REMOVE").remove_active = True
 

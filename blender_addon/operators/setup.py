@@ -10,7 +10,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, StringProperty
 from .. import compat, launch, preferences, pump, setup_run, state
 from ..problems import UserProblem
 from ..setup import machine
-from ..words import tr
+from ..words import spoken, tr
 
 CHOICES = (
     ("draft", "Draft only, 180 MB", "The Draft engine, on any machine without a graphics card; 180 MB are loaded"),
@@ -65,7 +65,7 @@ class _Setup:
         if not pump.pump(lambda: setup_run.card.running is None, self.wait):
             self.report({"WARNING"}, tr("The setup still works after {seconds:.0f} seconds", seconds=self.wait))
         elif setup_run.card.failed and setup_run.card.result is None:
-            self.report({"ERROR"}, setup_run.card.sentence)
+            self.report({"ERROR"}, spoken(setup_run.card.sentence))
             return {"CANCELLED"}
         return {"FINISHED"}
 

@@ -22,7 +22,7 @@ from .rig import Rig
 from .turns import Array, continuous, to_quaternion
 
 TEMPORARY = ".wanstage_retarget"
-UNTURNED = ("still", "pole")  # modes of nodes whose turn is not keyed
+UNTURNED = ("still", "pole", "carried")  # modes of nodes whose turn is not keyed
 ROUNDS = 8  # of correction at most
 ENOUGH_DEG, ENOUGH_SHARE = 0.02, 1e-5  # degrees; of the hip height
 BETTER = 0.95  # a round is better when it brings the error below this share of the best

@@ -1,8 +1,8 @@
-"""Feet that stand still: contacts of the pose file are held on the rig by its own legs. Pure numpy.
+"""Feet that stand still: contacts of the pose file are held on the rig. Pure numpy.
 
-While a heel or ball is on the ground, its place over the ground is that at which it came down; the ankle that follows
-is reached by two-bone IK in the plane in which the knee is bent. When a leg cannot reach, the hips come down a little,
-smoothly. Canonical axes, the rig's units.
+First the hips move (``stance``), which turns no bone. What a held foot still slips beyond ``SLIP``, the leg makes up
+for by swinging as a whole, and what it still is above or below the ground beyond ``LIFT``, by its knee.
+Canonical axes, the rig's units.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from . import stance
 from .rig import Rig
-from .solve import Motion, positions
-from .turns import Array, frame, to_matrix, unit
+from .solve import Motion, mean_turn, positions
+from .turns import Array, to_matrix, to_quaternion, unit
 
 BLEND_S = 0.15  # seconds over which a foot leaves and reaches its place
 ON_GROUND = 0.1  # of the leg: a foot that comes down this near to the ground stands on it
+USUAL = 0.03  # of the leg: feet that are further from their usual height than this do not move the hips further
+SLIP = 0.009  # of the leg's length, or of a metre if that is longer: a held foot may slip in a box of that diagonal
+LIFT = 0.02  # the same: a held foot may be so far above or below the ground before its knee bends
 REACH = 0.9995  # of the straight leg
+MOST_BEND = np.radians(15.0)  # of thigh or shin, to bring a foot up or down
 STRAIGHT, BENT = 0.03, 0.15  # sine of the knee: below, its hinge decides the plane; above, the bend itself
+STEEP = -0.5  # upward part of a leg's direction: above, a foot is not held by swinging
 
 
 @dataclass(frozen=True)
@@ -82,74 +88,53 @@ def _contact(contact: Array, foot: Foot) -> Array:
     return contact[:, :2] if foot.side == "left" else contact[:, 2:]
 
 
-def lock(rig: Rig, motion: Motion, fps: float) -> Motion:
-    """The motion with its contacts held; ``fps`` of its samples."""
+def lock(rig: Rig, motion: Motion, fps: float, metres: float = 1.0) -> Motion:
+    """The motion with its contacts held; ``fps`` of its samples, ``metres`` a unit of the rig."""
     feet = [foot for foot in find_feet(rig) if _contact(motion.contact, foot).any()]
     if not feet:
         return motion
     blend = max(round(BLEND_S * fps), 1)
-    turns, hips = motion.turns.copy(), motion.hips.copy()
-    goals = []
+    turns, downs, slips, heights = motion.turns.copy(), [], [], []
     for foot in feet:
         contact = _contact(motion.contact, foot)
-        turns[:, foot.ankle] = _still_heading(turns[:, foot.ankle], foot, np.asarray(contact.all(1)), blend)
-        toes = rig.find(f"{foot.side}Toes")
-        if toes >= 0:
-            change = turns[:, foot.ankle] @ np.swapaxes(motion.turns[:, foot.ankle], 1, 2)
-            turns[:, toes] = change @ turns[:, toes]
-        goals.append(_goal(rig, foot, contact, turns, hips, blend=blend))
-    down = [np.asarray(_contact(motion.contact, foot).any(1)) for foot in feet]
-    hips[:, 2] -= _drop(rig, feet, goals, down, turns=turns, hips=hips, blend=blend)
-    for foot, goal in zip(feet, goals, strict=True):
-        _reach(rig, foot, goal, turns, hips, aligned=motion.aligned[foot.thigh])
+        _keep_still(rig, foot, turns, np.asarray(contact.all(1)), blend)
+        places = points(rig, foot, turns, motion.hips)
+        downs.append(np.asarray(contact.any(1)))
+        slips.append(stance.slip(places, contact))
+        heights.append(_heights(rig, foot, places, contact))
+    across = stance.over_ground(slips, downs, fps)
+    up = stance.up_and_down(_usual(rig, heights, downs), downs, fps)
+    hips = motion.hips + np.concatenate([across, up[:, None]], 1)
+    for foot, down, path, height in zip(feet, downs, slips, heights, strict=True):
+        size = max(1.0 / metres, _leg(rig, foot))
+        lack = np.concatenate([_lack(path + across, down, SLIP * size), (height - up)[:, None]], 1)
+        aligned = motion.aligned[foot.thigh]
+        _hold(rig, foot, turns, hips=hips, lack=lack, down=down, most=LIFT * size, blend=blend, aligned=aligned)
     return replace(motion, turns=turns, hips=hips)
 
 
-def _still_heading(turns: Array, foot: Foot, flat: Array, blend: int) -> Array:
-    """While heel and ball are both down the foot keeps its heading."""
-    way = turns @ (foot.ball - foot.heel)
-    heading = np.unwrap(np.arctan2(way[:, 1], way[:, 0]))
-    wanted = np.zeros(len(turns))
+def _keep_still(rig: Rig, foot: Foot, turns: Array, flat: Array, blend: int) -> None:
+    """While heel and ball are both down the foot does not turn; its toes go with it, in place."""
+    own = turns[:, foot.ankle]
+    wanted = np.zeros((len(turns), 3))
     for a, b in runs(flat):
-        wanted[a:b] = heading[a:b].mean() - heading[a:b]
-    angle = fill_between(wanted[:, None], flat, blend)[:, 0] / 2.0
-    zero = np.zeros_like(angle)
-    return np.asarray(to_matrix(np.stack([np.cos(angle), zero, zero, np.sin(angle)], 1)) @ turns)
+        wanted[a:b] = _vector(mean_turn(own[None, a:b])[0] @ np.swapaxes(own[a:b], 1, 2))
+    change = _turned(fill_between(wanted, flat, blend))
+    for row in (foot.ankle, rig.find(f"{foot.side}Toes")):
+        if row >= 0:
+            turns[:, row] = change @ turns[:, row]
 
 
-def _goal(rig: Rig, foot: Foot, contact: Array, turns: Array, hips: Array, *, blend: int) -> Array:
-    """Where the ankle shall be (T,3)."""
-    places = points(rig, foot, turns, hips)
-    shift = np.zeros((len(hips), 2))
-    held: list[Array | None] = [None, None]
-    for t in range(len(hips)):
-        before = contact[t - 1].any() if t else False
-        for n in (0, 1):
-            if not contact[t, n]:
-                held[n] = None
-            elif held[n] is None:
-                held[n] = places[t, n, :2] + shift[t - 1] if before else _mean_place(places[:, n], contact[:, n], t)
-        n = 1 if contact[t, 1] else 0
-        place = held[n]
-        if place is not None:
-            shift[t] = place - places[t, n, :2]
-    down = np.asarray(contact.any(1))
+def _heights(rig: Rig, foot: Foot, places: Array, contact: Array) -> Array:
+    """How much too low the foot is (T,) while it is down; zero in the air."""
     floor = np.array([0.0, foot.ball[2] - foot.heel[2]]) + _ground(rig)
-    heights = np.where(contact, floor - places[:, :, 2], 0.0).sum(1) / np.maximum(contact.sum(1), 1)
-    leg = float(np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh]))
-    heights = _soft(_on_steps(heights, down, ON_GROUND * leg), down)
-    change = fill_between(np.concatenate([shift, heights[:, None]], 1), down, blend)
-    return np.asarray(positions(rig, turns, hips)[:, foot.ankle] + change)
+    found = np.where(contact, floor - places[:, :, 2], 0.0).sum(1) / np.maximum(contact.sum(1), 1)
+    return _on_steps(found, np.asarray(contact.any(1)), ON_GROUND * _leg(rig, foot))
 
 
 def _ground(rig: Rig) -> float:
     """Height of the ground under the moving rig: see ``Rig.standing``."""
     return rig.ground if rig.standing else 0.0
-
-
-def _mean_place(places: Array, contact: Array, t: int) -> Array:
-    end = next((b for a, b in runs(contact) if a <= t < b), t + 1)
-    return np.asarray(np.median(places[t:end, :2], axis=0))
 
 
 def _on_steps(heights: Array, where: Array, most: float) -> Array:
@@ -162,13 +147,24 @@ def _on_steps(heights: Array, where: Array, most: float) -> Array:
     return found
 
 
-def _soft(values: Array, where: Array) -> Array:
-    """The mean of each stretch's neighbours (3 frames), so that heights do not step when a ball follows a heel."""
-    soft = values.copy()
-    for a, b in runs(where):
-        part = np.pad(values[a:b], 1, mode="edge")
-        soft[a:b] = (part[:-2] + part[1:-1] + part[2:]) / 3.0
-    return soft
+def _usual(rig: Rig, heights: list[Array], downs: list[Array]) -> list[Array]:
+    """Heights without those that are far from the clip's usual one."""
+    known = np.concatenate([height[down] for height, down in zip(heights, downs, strict=True)])
+    middle, most = np.median(known), USUAL * _leg(rig, find_feet(rig)[0])
+    return [np.where(down, np.clip(each, middle - most, middle + most), 0.0)
+            for each, down in zip(heights, downs, strict=True)]  # fmt: skip
+
+
+def _lack(path: Array, down: Array, most: float) -> Array:
+    """The ways (T,2) that bring what a foot slips while it stands into a box of that diagonal."""
+    found = np.zeros_like(path)
+    for a, b in runs(down):
+        low, high = path[a:b].min(0), path[a:b].max(0)
+        half = (high - low) / 2.0
+        half *= min(1.0, most / max(float(np.linalg.norm(high - low)), 1e-12))
+        middle = (low + high) / 2.0
+        found[a:b] = np.clip(path[a:b], middle - half, middle + half) - path[a:b]
+    return found
 
 
 def fill_between(values: Array, known: Array, blend: int) -> Array:
@@ -192,21 +188,73 @@ def _ease(x: Array) -> Array:
     return np.asarray(x * x * (3.0 - 2.0 * x))
 
 
-def _drop(
-    rig: Rig, feet: list[Foot], goals: list[Array], down: list[Array], *, turns: Array, hips: Array, blend: int
-) -> Array:
-    """How far the hips come down (T,) so that every foot that is down can be reached."""
+def _hold(
+    rig: Rig,
+    foot: Foot,
+    turns: Array,
+    *,
+    hips: Array,
+    lack: Array,
+    down: Array,
+    most: float,
+    blend: int,
+    aligned: Array,
+) -> None:
+    """Bring a foot that lacks (T,3) to its place, in place: across by swinging the leg, up by bending it."""
     heads = positions(rig, turns, hips)
-    drop = np.zeros(len(hips))
-    for foot, goal, here in zip(feet, goals, down, strict=True):
-        hip = heads[:, foot.thigh]
-        length = REACH * sum(_lengths(heads, foot))
-        across = np.linalg.norm((goal - hip)[:, :2], axis=1)
-        height = np.sqrt(np.maximum(length**2 - across**2, 0.0))
-        drop = np.maximum(drop, np.where(here, hip[:, 2] - goal[:, 2] - height, 0.0))
-    wide = np.max([np.roll(np.pad(drop, blend), k)[blend:-blend] for k in range(-blend, blend + 1)], axis=0)
-    window = np.hanning(2 * blend + 3)[1:-1]
-    return np.asarray(np.convolve(np.pad(wide, blend, mode="edge"), window / window.sum(), "valid"))
+    hip, knee, ankle = (heads[:, row] for row in (foot.thigh, foot.shin, foot.ankle))
+    way = ankle - hip
+    swung = _swung(way, fill_between(lack[:, :2], down, blend))
+    lift = lack[:, 2:] - (swung - way)[:, 2:]
+    goal = swung.copy()
+    goal[:, 2] += fill_between(lift - np.clip(lift, -most, most), down, blend)[:, 0]
+    turn = _swing(way, goal)
+    hinge = turns[:, foot.thigh] @ (aligned.T @ np.array([1.0, 0.0, 0.0]))
+    normal = np.einsum("tij,tj->ti", turn, _bent_about(knee - hip, ankle - knee, hinge))
+    bends = _bends(np.linalg.norm(way, axis=1), np.linalg.norm(goal, axis=1), _lengths(heads, foot))
+    for row, bend in zip((foot.thigh, foot.shin), bends, strict=True):
+        turns[:, row] = _turned(normal * bend[:, None]) @ turn @ turns[:, row]
+
+
+def _swung(way: Array, shift: Array) -> Array:
+    """The ways (T,3) from hip to ankle turned so that the ankle shifts by (T,2) over the ground."""
+    length = np.linalg.norm(way, axis=1, keepdims=True)
+    found = way
+    for _ in range(3):
+        lack = way[:, :2] + shift - found[:, :2]
+        along = unit(found)
+        up = -np.sum(lack * along[:, :2], 1, keepdims=True) / np.minimum(along[:, 2:], STEEP)
+        found = length * unit(found + np.concatenate([lack, up], 1))
+    return found
+
+
+def _bent_about(upper: Array, lower: Array, hinge: Array) -> Array:
+    """The axis (T,3) about which a leg is bent; nearly straight ones have that of their ``hinge``."""
+    across = np.cross(unit(upper), unit(lower))
+    weight = _ease((np.linalg.norm(across, axis=1, keepdims=True) - STRAIGHT) / (BENT - STRAIGHT))
+    return unit(weight * unit(across) + (1.0 - weight) * hinge)
+
+
+def _bends(before: Array, after: Array, lengths: tuple[float, float]) -> tuple[Array, Array]:
+    """How far thigh and shin turn (T,) when hip and ankle come from one distance (T,) to another."""
+    whole = sum(lengths)
+    after = np.clip(after, abs(lengths[0] - lengths[1]) + 1e-6 * whole, np.maximum(before, REACH * whole))
+    (thigh, shin), (new_thigh, new_shin) = (_corners(distance, lengths) for distance in (before, after))
+    found = np.stack([thigh - new_thigh, new_shin - shin])
+    found *= np.minimum(MOST_BEND / np.maximum(np.abs(found).max(0), 1e-12), 1.0)
+    return found[0], found[1]
+
+
+def _corners(distance: Array, lengths: tuple[float, float]) -> tuple[Array, Array]:
+    """Angles (T,) of thigh and shin to the way from hip to ankle, by the law of cosines."""
+    first, second = lengths
+    at_hip = (first**2 + distance**2 - second**2) / (2.0 * first * distance)
+    at_ankle = (second**2 + distance**2 - first**2) / (2.0 * second * distance)
+    return np.arccos(np.clip(at_hip, -1.0, 1.0)), np.arccos(np.clip(at_ankle, -1.0, 1.0))
+
+
+def _leg(rig: Rig, foot: Foot) -> float:
+    return float(np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh]))
 
 
 def _lengths(heads: Array, foot: Foot) -> tuple[float, float]:
@@ -215,30 +263,17 @@ def _lengths(heads: Array, foot: Foot) -> tuple[float, float]:
     return float(upper), float(lower)
 
 
-def _reach(rig: Rig, foot: Foot, goal: Array, turns: Array, hips: Array, *, aligned: Array) -> None:
-    """Turn thigh and shin, in place, so that the ankle is at ``goal``."""
-    heads = positions(rig, turns, hips)
-    hip, knee, ankle = (heads[:, row] for row in (foot.thigh, foot.shin, foot.ankle))
-    first, second = _lengths(heads, foot)
-    hinge = turns[:, foot.thigh] @ (aligned.T @ np.array([1.0, 0.0, 0.0]))
-    across = np.cross(knee - hip, ankle - knee) / (first * second)
-    bend = np.linalg.norm(across, axis=1, keepdims=True)
-    weight = _ease((bend - STRAIGHT) / (BENT - STRAIGHT))
-    normal = unit(weight * unit(across) + (1.0 - weight) * hinge)
-    new_normal = np.einsum("tij,tj->ti", _swing(ankle - hip, goal - hip), normal)
-    way = goal - hip
-    distance = np.clip(np.linalg.norm(way, axis=1), abs(first - second) + 1e-6, (first + second) * (1.0 - 1e-7))
-    along = unit(way)
-    out = np.cross(along, frame(along, new_normal)[..., 1])
-    x = (distance**2 + first**2 - second**2) / (2.0 * distance)
-    y = np.sqrt(np.maximum(first**2 - x**2, 0.0))
-    new_knee = hip + along * x[:, None] + out * y[:, None]
-    new_ankle = hip + along * distance[:, None]
-    for row, old, new in (
-        (foot.thigh, knee - hip, new_knee - hip),
-        (foot.shin, ankle - knee, new_ankle - new_knee),
-    ):
-        turns[:, row] = frame(new, new_normal) @ np.swapaxes(frame(old, normal), 1, 2) @ turns[:, row]
+def _vector(turns: Array) -> Array:
+    """Axis times angle (T,3) of rotations (T,3,3)."""
+    quaternions = to_quaternion(turns)
+    sine = np.linalg.norm(quaternions[:, 1:], axis=1, keepdims=True)
+    return np.asarray(unit(quaternions[:, 1:]) * 2.0 * np.arctan2(sine, quaternions[:, :1]))
+
+
+def _turned(vectors: Array) -> Array:
+    """Rotations (T,3,3) of axis times angle (T,3)."""
+    half = np.linalg.norm(vectors, axis=1, keepdims=True) / 2.0
+    return to_matrix(np.concatenate([np.cos(half), unit(vectors) * np.sin(half)], 1))
 
 
 def _swing(a: Array, b: Array) -> Array:

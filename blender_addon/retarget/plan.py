@@ -105,8 +105,8 @@ def make_plan(scene: Any, armature: Any, path: Path, options: Options) -> Plan:
     free = solve(rig, file.person, samples)
     if place == "START":
         free = start_here(rig, free)
-    target = feet.lock(rig, free, fps) if options.lock_feet else free
     metres = float(np.mean(armature.matrix_world.to_scale())) * scene.unit_settings.scale_length
+    target = feet.lock(rig, free, fps, metres) if options.lock_feet else free
     wanted = _to_armature(rig, armature, target, place, options.height)
     with bones.stage(armature, rig, scene, frames) as on:
         channels, seen = bones.settle(on, wanted)
@@ -157,12 +157,13 @@ def _to_armature(rig: Rig, armature: Any, motion: Motion, place: str, height: fl
 
 
 def _places(rig: Rig, armature: Any, motion: Motion) -> dict[int, Array]:
-    """Where the IK controls of hands and feet and their poles are to be, in the axes of the motion."""
+    """Where IK controls of hands and feet, poles and tweaks are to be, in the axes of the motion."""
     heads, found = positions(rig, motion.turns, motion.hips), {}
     for i, node in enumerate(rig.nodes):
-        if node.mode == "ik":
+        if node.mode in {"ik", "carried"}:
+            by = rig.find(node.first)
             rest = np.array(armature.data.bones[node.control].head_local, float) @ rig.axes
-            found[i] = heads[:, i] + motion.turns[:, i] @ (rest - rig.head[i])
+            found[i] = heads[:, by] + motion.turns[:, by] @ (rest - rig.head[by])
         elif node.mode == "pole":
             found[i] = pole(rig, motion, heads, node.first)
     return found
@@ -201,7 +202,8 @@ def _notes(armature: Any, rig: Rig, file: PoseFile, found: dict[str, Any]) -> tu
     if off:
         notes.append(tr("Constraints hold these bones back: {names}", names=", ".join(off[:5])))
     paths = bones.driven_paths(armature)
-    driven = [node.control for node in rig.nodes if any(f'"{node.control}"' in path for path in paths)]
+    keyed = [node.control for node in rig.nodes if node.mode != "still"]
+    driven = [name for name in keyed if any(f'"{name}"' in path for path in paths)]
     if driven:
         notes.append(tr("Drivers move these bones, their channels are not keyed: {names}", names=", ".join(driven[:5])))
     after, before = found["slide_after"]["worst_cm"], found["slide_before"]["worst_cm"]

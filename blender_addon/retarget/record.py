@@ -19,8 +19,10 @@ from .rig import Rig, read_rig
 from .solve import mean_turn, standing_height
 from .turns import Array, continuous, to_quaternion
 
-SLOW = 0.25  # of the leg's length a second: a foot slower than this, and as low as LOW, is on the ground
-LOW = 0.06  # of the leg's length above its height in rest
+SLOW, SLOWISH = 0.1, 0.15  # of the leg's length a second: a foot slower than the first comes to stand, and stands
+DOWN, DOWNISH = 0.012, 0.022  # until it is faster than the second; the same for its height above the floor
+LOW = 0.06  # of the leg's length: the floor is where feet are slow and this near to where they are in rest
+LEAST = 3  # frames of a contact
 MAX_FRAMES = 20_000
 
 
@@ -90,7 +92,8 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
         carried = _carried(rig, aligned, rows[joints.NAMES[above]], row)
         rest[j] = rest[above] + carried * scale
     legs = [joints.INDEX["leftUpperLeg"], joints.INDEX["rightUpperLeg"]]
-    rest[:, 2] += standing_height(rig, aligned) * scale - rest[legs, 2].mean()
+    contact, floor = contacts(rig, matrices, fps)
+    rest[:, 2] += (standing_height(rig, aligned) + floor) * scale - rest[legs, 2].mean()
     rotation = continuous(to_quaternion(whole))
     root = matrices[:, rows["hips"], :3, 3] * scale
     root[:, 2] -= rig.ground * scale if rig.standing else 0.0
@@ -103,7 +106,7 @@ def to_arrays(rig: Rig, matrices: Array, scale: float, fps: float) -> dict[str, 
     return {
         "rest": rest.astype(np.float32), "rotation": rotation.astype(np.float32), "root": root.astype(np.float32),
         "position": position.astype(np.float32), "confidence": np.repeat(seen[None], frames, 0),
-        "filled": np.zeros((frames, count), bool), "contact": contacts(rig, matrices, fps),
+        "filled": np.zeros((frames, count), bool), "contact": contact,
         "landmarks": _none(frames, 33, 4), "world": _none(frames, 33, 4), "left_hand": _none(frames, 21, 3),
         "right_hand": _none(frames, 21, 3), "face": np.zeros((frames, 0), np.float32),
     }  # fmt: skip
@@ -140,12 +143,13 @@ def _stub(name: str) -> Array:
     return (joints.FORWARD if "Toes" in name else joints.UP if plain is None else plain) * 0.03
 
 
-def contacts(rig: Rig, matrices: Array, fps: float) -> Array:
-    """bool (T,4): heels and balls that are low and slow, for at least three frames."""
+def contacts(rig: Rig, matrices: Array, fps: float) -> tuple[Array, float]:
+    """bool (T,4): heels and balls that are on the floor and slow, for at least three frames; and how far above the
+    soles of the rest pose that floor is, in the rig's units: bones without a skin end above what they stand on."""
     from . import feet
 
     found = np.zeros((len(matrices), 4), bool)
-    ground = rig.ground if rig.standing else 0.0
+    ground, parts, leg = rig.ground if rig.standing else 0.0, [], 0.0
     for foot in feet.find_feet(rig):
         ankle = matrices[:, foot.ankle]
         leg = np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh])
@@ -153,7 +157,20 @@ def contacts(rig: Rig, matrices: Array, fps: float) -> Array:
             place = ankle[:, :3, 3] + ankle[:, :3, :3] @ way
             speed = np.linalg.norm(np.gradient(place, axis=0), axis=1) * fps if len(place) > 1 else np.zeros(1)
             height = place[:, 2] - ground - (0.0 if n == 0 else foot.ball[2] - foot.heel[2])
-            down = (speed < SLOW * leg) & (height < LOW * leg)
-            for a, b in feet.runs(down):
-                found[a:b, n + (0 if foot.side == "left" else 2)] = b - a >= 3
-    return found
+            parts.append((n + (0 if foot.side == "left" else 2), speed / leg, height / leg))
+    floor = _floor(parts)
+    for column, speed, height in parts:
+        for a, b in feet.runs((speed < SLOWISH) & (height < floor + DOWNISH)):
+            sure = (speed[a:b] < SLOW) & (height[a:b] < floor + DOWN)
+            found[a:b, column] = b - a >= LEAST and bool(sure.any())
+    return found, floor * float(leg) if abs(floor) > DOWNISH else 0.0
+
+
+def _floor(parts: list[tuple[int, Array, Array]]) -> float:
+    """The height at which most slow points are that are near the ground; bones need not end at the soles."""
+    slow = [height[(speed < SLOW) & (np.abs(height) < LOW)] for _, speed, height in parts]
+    heights = np.sort(np.concatenate([*slow, np.zeros(0)]))
+    if not len(heights):
+        return 0.0
+    ends = np.searchsorted(heights, heights + DOWN, "right")
+    return float(heights[int(np.argmax(ends - np.arange(len(heights))))])

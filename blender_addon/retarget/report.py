@@ -57,6 +57,7 @@ def make_report(
         turned = target.turns[:, foot.ankle]
         places = np.stack([heads[:, foot.ankle] + turned @ way for way in (foot.heel, foot.ball)], 1)
         after += feet.slide_of(places, target.contact[:, :2] if foot.side == "left" else target.contact[:, 2:])
+    body = [i for i, node in enumerate(rig.nodes) if node.mode not in {"pole", "carried"}]
     have = {node.first for node in rig.nodes}
     missing = [name for name in joints.NAMES if name not in have]
     return {
@@ -64,12 +65,24 @@ def make_report(
         "keyed_bones": len({node.control for node in rig.nodes if node.mode != "still"}),
         "direction": {"mean_deg": _short(error[:, rows].mean()), "worst_deg": _short(error[:, rows].max())},
         "bones": bones,
+        "held": _held(rig, target, free, metres),
         "slide_before": slide_report(feet.slide(rig, free), metres), "slide_after": slide_report(after, metres),
-        "jitter": {"before": _short(acceleration_rms(positions(rig, free.turns, free.hips), fps) * metres),
-                   "after": _short(acceleration_rms(heads, fps) * metres)},
+        "jitter": {"before": _short(acceleration_rms(positions(rig, free.turns, free.hips)[:, body], fps) * metres),
+                   "after": _short(acceleration_rms(heads[:, body], fps) * metres)},
         "coverage": {"joints": len(joints.NAMES) - len(missing), "of": len(joints.NAMES), "missing": missing},
         "scale": _short(target.scale * metres),
     }  # fmt: skip
+
+
+def _held(rig: Rig, target: Motion, free: Motion, metres: float) -> dict[str, float]:
+    """What holding the feet took: how far the hips left their path, and how far thighs and shins were turned."""
+    rows = [row for foot in feet.find_feet(rig) for row in (foot.thigh, foot.shin)]
+    ends = [row for foot in feet.find_feet(rig) for row in (foot.shin, foot.ankle)]
+    before, after = (positions(rig, each.turns, each.hips) for each in (free, target))
+    turned = angle_between(before[:, ends] - before[:, rows], after[:, ends] - after[:, rows])
+    moved = np.linalg.norm(target.hips - free.hips, axis=1).max() * metres * 100.0
+    legs = float(turned.max()) if rows else 0.0
+    return {"root_offset_cm": round(float(moved), 3), "legs_worst_deg": _short(legs)}
 
 
 def _is_leading(rig: Rig, i: int) -> bool:

@@ -18,7 +18,7 @@ from ..capture import bonemap
 from ..capture.params import CaptureProblem
 from ..problems import UserProblem
 from ..words import noted, tr
-from . import joints
+from . import joints, soles
 from .turns import Array, unit
 
 CONTROLS = Path(__file__).resolve().parent / "controls"
@@ -49,7 +49,8 @@ class Node:
 
     ``control`` is the bone that is keyed and ``measure`` the bone that shows the result (the same on plain rigs).
     ``twist`` nodes take ``share`` of the second joint's turn about the first one's bone. ``parent`` -1 for the hips.
-    ``mode`` where IK leads limbs: "still" is not keyed, "ik" is keyed with its place, "pole" with its place alone.
+    ``mode`` where IK leads limbs: "still" is not keyed, "ik" is keyed with its place, "pole" and what the bone of
+    ``first`` carried in rest ("carried") with their places alone.
     """
 
     name: str
@@ -210,15 +211,17 @@ def _control_nodes(family: dict[str, Any], bones: Any, limbs: str) -> tuple[list
     rows: dict[str, int] = {}
     nodes: list[Node] = []
     for line in family["nodes"]:
-        names, mode = line["control"], ""
+        if "beside" in line and line["beside"] not in bones:
+            continue  # this one takes the other's part
+        names, mode, seen = line["control"], "", line.get("measure", ())
         if limbs == "IK" and "ik" in line:
-            names, mode = [line["ik"][0]], line["ik"][1]
+            names, mode, seen = [line["ik"][0]], line["ik"][1], [*line.get("measure_ik", ()), *seen]
         for word, side in family["sides"].items() if "{S}" in line["joint"] else (("", ""),):
             joint = line["joint"].replace("{S}", word)
             control = _first(bones, [name.replace("{s}", side) for name in names])
             if control is None:
                 continue
-            measure = _first(bones, [name.replace("{s}", side) for name in line.get("measure", ())]) or control
+            measure = _first(bones, [name.replace("{s}", side) for name in seen]) or control
             first = line.get("first", joint).replace("{S}", word)
             second = line.get("second", first).replace("{S}", word)
             parent = -1 if not nodes else rows.get(line.get("parent", ""), _canonical_parent(joint, rows))
@@ -256,7 +259,7 @@ def _build(armature: Any, family: str, nodes: list[Node], switches: tuple[Switch
     axes = rest_axes({node.name: head[i] for i, node in enumerate(nodes)})
     feet = [i for i, node in enumerate(nodes) if node.name.endswith(("Foot", "Toes", "LowerLeg"))]
     low = np.concatenate([head[feet], tail[feet]]) @ axes
-    ground = float(low[:, 2].min()) if feet else 0.0
+    ground = soles.lowest(armature, axes, low) if feet else 0.0
     rest = np.array([np.array(bones[node.control].matrix_local, float)[:3, :3] for node in nodes])
     hips = next((i for i, node in enumerate(nodes) if node.name == "hips"), None)
     if hips is None or not any(node.name.endswith("UpperLeg") for node in nodes):

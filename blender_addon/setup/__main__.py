@@ -17,6 +17,7 @@ from . import installer, machine, record, removal
 from .payload import CHOICES
 from .problems import Cancelled, SetupProblem
 from .report import Reporter
+from .said import Said
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--python", default="", metavar="PATH", help="the Python to make the environment with")
     top.add_argument("--no-uv", action="store_true", help="use venv also where uv is")
     top.add_argument("--cancel-file", type=Path, metavar="PATH", help="stop when this file appears")
+    top.add_argument("--apart", action="store_true", help="tell sentences and their values apart, to be translated")
     top.add_argument("--stop", type=int, default=0, metavar="PID", help="a backend to end before remove")
     return top
 
@@ -50,11 +52,17 @@ def act(told: argparse.Namespace, reporter: Reporter) -> dict[str, Any]:
 
 def _remove(root: Path, stop: int, reporter: Reporter) -> dict[str, Any]:
     if record.load(root) is None:
-        problem = f"There is no setup of Wanstage in {root}: nothing was removed"
-        raise SetupProblem(problem)
+        raise SetupProblem(removal.nothing(root))
     with record.lock(root):
         result = removal.remove(root, reporter, stop)
     return {**result, "left": removal.finish(root)}
+
+
+def _of_system(error: OSError) -> Said:
+    reason = error.strerror or str(error)
+    if not error.filename:
+        return Said("{reason}; make room or choose another folder", reason=reason)
+    return Said("{path}: {reason}; make room or choose another folder", path=error.filename, reason=reason)
 
 
 def _on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -66,20 +74,19 @@ def main(words: list[str] | None = None) -> int:
     told = parser().parse_args(words)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _on_signal)
-    reporter = Reporter(sys.stdout, told.cancel_file)
+    reporter = Reporter(sys.stdout, told.cancel_file, told.apart)
     reporter.line("start", command=told.command, process=os.getpid())
     try:
         result = act(told, reporter)
         reporter.line("done", command=told.command, result=result)
     except Cancelled:
-        reporter.line("cancelled", sentence="Cancelled: what was loaded is kept, Set Up goes on from there")
+        reporter.line("cancelled", sentence=Said("Cancelled: what was loaded is kept, Set Up goes on from there"))
         return 130
     except SetupProblem as problem:
-        reporter.line("problem", sentence=str(problem))
+        reporter.line("problem", sentence=problem.sentence)
         return 1
     except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        reporter.line("problem", sentence=f"{where}{error.strerror or error}; make room or choose another folder")
+        reporter.line("problem", sentence=_of_system(error))
         return 1
     finally:
         reporter.close()

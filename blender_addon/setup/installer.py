@@ -16,11 +16,12 @@ from .problems import SetupProblem
 from .process import python_of, run
 from .record import CACHE, ENVIRONMENT, LOG, WHEELS, Record
 from .report import Reporter
+from .said import Said
 
 DRAFT_LOAD_MIB, DRAFT_DISK_MIB = 180, 600  # measured on Linux: 165 and 550
 WAN_LOAD_MIB, WAN_DISK_MIB = 60, 600  # besides torch and what Draft needs
 TIMES = 2.2  # loaded files are kept beside what they unpack to, until all works
-MODELS_NOTE = "Wan's weights (tens of GB) are not loaded now: the panel names the command for each model"
+MODELS_NOTE = Said("Wan's weights (tens of GB) are not loaded now: the panel names the command for each model")
 SHARES = (("check", 1.0), ("environment", 3.0), ("torch", 60.0), ("packages", 30.0), ("doctor", 3.0), ("draft", 3.0))
 
 
@@ -51,15 +52,24 @@ class Plan:
 
     def sentences(self) -> list[str]:
         """For the user, before anything is done."""
-        found = [f"Makes an environment of its own in {self.root} with {self.maker.label}: nothing goes into Blender"]
-        backend = "this checkout's backend" if self.payload.version == "checkout" else f"backend {self.payload.version}"
-        found.append(f"Installs {backend} with {'the Wan engine' if self.build else 'the Draft engine only'}")
-        if self.build:
-            where = f" from {self.build.index}" if self.build.index else ""
-            found.append(f"{self.build.label}{where}")
-            found += [note for note in (self.build.note, MODELS_NOTE) if note]
-        found.append(f"Loads about {size(self.load_mib)}, then uses about {size(self.disk_mib)} of the disk")
-        return found
+        of_checkout = self.payload.version == "checkout"
+        load, disk = size(self.load_mib), size(self.disk_mib)
+        return [
+            Said(
+                "Makes an environment of its own in {folder} with {maker}: nothing goes into Blender",
+                folder=self.root,
+                maker=self.maker.label,
+            ),
+            Said(
+                "Installs {backend} with {engines}",
+                backend=Said("this checkout's backend")
+                if of_checkout
+                else Said("backend {version}", version=self.payload.version),
+                engines=Said("the Wan engine") if self.build else Said("the Draft engine only"),
+            ),
+            *(_torch(self.build) if self.build else ()),
+            Said("Loads about {load}, then uses about {disk} of the disk", load=load, disk=disk),
+        ]
 
     def told(self) -> dict[str, Any]:
         """For the reader."""
@@ -68,6 +78,12 @@ class Plan:
             "torch": asdict(self.build) if self.build else None, "load_mib": self.load_mib, "disk_mib": self.disk_mib,
             "need_mib": self.need_mib, "sentences": self.sentences(),
         }  # fmt: skip
+
+
+def _torch(build: torch_choice.Build) -> list[str]:
+    """Which PyTorch from where, and what the user should know before."""
+    which = Said("{torch} from {index}", torch=build.label, index=build.index) if build.index else build.label
+    return [which, *(note for note in (build.note, MODELS_NOTE) if note)]
 
 
 def make_plan(root: Path, choice: str, python: str = "", with_uv: bool = True) -> Plan:
@@ -112,7 +128,7 @@ class Installer:
 
     def repair(self) -> dict[str, Any]:
         """Install anew what is missing or changed, then as ``install``."""
-        self.reporter.progress("check", "Looking for broken packages", force=True)
+        self.reporter.progress("check", Said("Looking for broken packages"), force=True)
         if not verify.runs(self.environment, self.reporter):
             self.record = Record()
             return self.install()
@@ -129,9 +145,10 @@ class Installer:
 
     def _reinstall(self, wanted: list[str], index: str) -> None:
         if wanted:
-            self.reporter.progress("check", f"Installing again: {', '.join(wanted)[:60]}", force=True)
+            names = ", ".join(wanted)[:60]
+            self.reporter.progress("check", Said("Installing again: {names}", names=names), force=True)
             words = ["install", "--quiet", "--ignore-installed", "--no-deps", "--only-binary=:all:", *wanted]
-            self.pip(*words, *packages.index_words(index), what="Installing broken packages again")
+            self.pip(*words, *packages.index_words(index), what=Said("Installing broken packages again"))
 
     def _begin(self) -> None:
         """What was done for another choice, backend or torch is to be done again."""
@@ -152,7 +169,9 @@ class Installer:
         if self.record.is_done("environment") and python_of(self.environment).exists():
             return
         maker = self.plan.maker
-        self.reporter.progress("environment", f"Making the environment with {maker.label}", force=True)
+        self.reporter.progress(
+            "environment", Said("Making the environment with {maker}", maker=maker.label), force=True
+        )
         self.record.steps = {}
         self._mark("environment", "begun")
         try:
@@ -162,9 +181,10 @@ class Installer:
                 raise
             self.reporter.log(str(problem))
             maker = pythons.find(with_uv=False)
-            self.reporter.progress("environment", f"uv could not, making it with {maker.label}", force=True)
+            said = Said("uv could not, making it with {maker}", maker=maker.label)
+            self.reporter.progress("environment", said, force=True)
             self._make(maker)
-        self.reporter.progress("environment", "Updating pip", 0.6, force=True)
+        self.reporter.progress("environment", Said("Updating pip"), 0.6, force=True)
         self.pip.renew()
         self.record.maker = maker.label
         self._mark("environment", "done")
@@ -172,7 +192,7 @@ class Installer:
     def _make(self, maker: pythons.Maker) -> None:
         shutil.rmtree(self.environment, ignore_errors=True)
         for command in maker.commands(str(self.environment)):
-            run(command, self.reporter, "Making the environment")
+            run(command, self.reporter, Said("Making the environment"))
 
     def _packages(self, step: str, wanted: list[str], index: str) -> None:
         """Resolve, fetch, install."""
@@ -181,15 +201,16 @@ class Installer:
         again, wheels = self.record.was_interrupted(step), self.root / WHEELS
         self._mark(step, "begun")
         if step not in self.record.plans:
-            self.reporter.progress(step, "Finding the packages", force=True)
+            self.reporter.progress(step, Said("Finding the packages"), force=True)
             found = packages.resolve(self.pip, wanted, index, self.plan.payload.constraints, wheels)
             self.record.plans[step] = packages.plain(found)
             self.record.save(self.root)
         items = [packages.Item(**item) for item in self.record.plans[step]]
         packages.fetch(self.pip, items, wheels, self.reporter, step)
         if items:
-            count = f"{len(items)} packages" if len(items) > 1 else items[0].name
-            self.reporter.progress(step, f"Installing {count}", 0.92, force=True)
+            several = Said("Installing {count} packages", count=len(items))
+            said = several if len(items) > 1 else Said("Installing {name}", name=items[0].name)
+            self.reporter.progress(step, said, 0.92, force=True)
         packages.install(self.pip, items, wheels, again)
         self._mark(step, "done")
 
@@ -197,17 +218,17 @@ class Installer:
         """The backend itself, over an older one."""
         if self.record.is_done("backend"):
             return
-        self.reporter.progress("packages", "Installing the backend", 0.97, force=True)
+        self.reporter.progress("packages", Said("Installing the backend"), 0.97, force=True)
         self._mark("backend", "begun")
         source = str(self.plan.payload.source)
         words = ["install", "--quiet", "--no-deps", "--ignore-installed", source]
-        self.pip(*words, what="Installing the backend")
+        self.pip(*words, what=Said("Installing the backend"))
         self._mark("backend", "done")
 
     def _try_out(self) -> dict[str, Any]:
-        self.reporter.progress("doctor", "The doctor's self-test", force=True)
+        self.reporter.progress("doctor", Said("The doctor's self-test"), force=True)
         found = trial.doctor(self.environment, self.reporter)
-        self.reporter.progress("draft", "Five frames of the Draft engine", force=True)
+        self.reporter.progress("draft", Said("Five frames of the Draft engine"), force=True)
         trip = trial.draft_trip(self.environment, self.reporter)
         return {
             "python": str(python_of(self.environment)),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .problems import SetupProblem
+from .said import Said
 from .torch_choice import Card, Machine
 
 MIB = 1 << 20
@@ -79,7 +80,12 @@ def check_disk(root: Path, need_mib: int) -> None:
     """SetupProblem when less than ``need_mib`` is free."""
     free = shutil.disk_usage(existing(root)).free // MIB
     if free < need_mib:
-        problem = f"{size(need_mib)} are needed in {root}, {size(free)} are free: make room, or set another folder"
+        problem = Said(
+            "{need} are needed in {folder}, {free} are free: make room, or set another folder",
+            need=size(need_mib),
+            folder=root,
+            free=size(free),
+        )
         raise SetupProblem(problem)
 
 
@@ -91,7 +97,11 @@ def check_folder(root: Path) -> None:
         probe.write_bytes(b"wanstage")
         probe.unlink()
     except OSError as error:
-        problem = f"The folder {root} cannot be written ({error.strerror}): set another folder, or ask for the right to"
+        problem = Said(
+            "The folder {folder} cannot be written ({reason}): set another folder, or ask for the right to",
+            folder=root,
+            reason=error.strerror,
+        )
         raise SetupProblem(problem) from error
 
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from .process import python_of, run
 from .report import Meter, Reporter
+from .said import Said
 
 PIP = "pip>=24.1,<27"  # 24.1 brought --progress-bar raw
 SMALL = 8 << 20
@@ -60,7 +61,7 @@ class Pip:
 
     def renew(self) -> None:
         """Bring pip to a version that tells its progress."""
-        self("install", "--quiet", "--upgrade", PIP, what="Updating pip")
+        self("install", "--quiet", "--upgrade", PIP, what=Said("Updating pip"))
 
 
 def resolve(pip: Pip, wanted: Sequence[str], index: str, constraints: Path, scratch: Path) -> list[Item]:
@@ -69,7 +70,7 @@ def resolve(pip: Pip, wanted: Sequence[str], index: str, constraints: Path, scra
     report = scratch / "report.json"
     report.unlink(missing_ok=True)
     words = ["install", "--dry-run", "--quiet", "--only-binary=:all:", "--report", str(report), *wanted]
-    pip(*words, "--constraint", str(constraints), *index_words(index), what="Finding the packages")
+    pip(*words, "--constraint", str(constraints), *index_words(index), what=Said("Finding the packages"))
     found = items(json.loads(report.read_text(encoding="utf-8")))
     with concurrent.futures.ThreadPoolExecutor(ASKERS) as pool:
         sizes = list(pool.map(_size, [item.url for item in found]))
@@ -116,8 +117,9 @@ def fetch(pip: Pip, wanted: Sequence[Item], folder: Path, reporter: Reporter, st
 
 
 def _title(group: Sequence[Item]) -> str:
-    first = group[0]
-    return f"Loading {first.name} {first.version}" if len(group) == 1 else f"Loading {len(group)} small packages"
+    if len(group) > 1:
+        return Said("Loading {count} small packages", count=len(group))
+    return Said("Loading {name} {version}", name=group[0].name, version=group[0].version)
 
 
 class _Watch:
@@ -171,7 +173,7 @@ def install(pip: Pip, wanted: Sequence[Item], folder: Path, again: bool) -> None
         return
     over = ["--ignore-installed"] if again else []
     files = [os.fspath(folder / item.file) for item in wanted]
-    pip("install", "--no-index", "--no-deps", "--quiet", *over, *files, what="Installing the packages")
+    pip("install", "--no-index", "--no-deps", "--quiet", *over, *files, what=Said("Installing the packages"))
 
 
 def plain(wanted: Sequence[Item]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import record
 from .problems import SetupProblem
+from .said import Said
 
 HERE = Path(__file__).resolve().parent
 CHOICES = {"draft": "", "wan": "[wan]"}
@@ -37,5 +38,7 @@ def find(folder: Path = HERE) -> Payload:
     if (root / "pyproject.toml").is_file() and (root / "backend").is_dir() and constraints.is_file():
         sources = (root / "pyproject.toml", constraints, root / "backend", root / "protocol", root / "wan_models")
         return Payload(root, constraints, "checkout", record.digest(*sources))
-    problem = f"The backend's wheel is missing from {folder / 'payload'}: install the add-on's zip again"
+    problem = Said(
+        "The backend's wheel is missing from {folder}: install the add-on's zip again", folder=folder / "payload"
+    )
     raise SetupProblem(problem)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .problems import SetupProblem
 from .report import Reporter, clean_environment
+from .said import Said
 
 LOOK_S = 0.2
 END_S = 5.0
@@ -57,7 +58,12 @@ def _start(command: Sequence[str], what: str, cwd: str) -> subprocess.Popen[str]
             text=True, encoding="utf-8", errors="replace", env=clean_environment(), **group,
         )  # fmt: skip
     except OSError as error:
-        problem = f"{what} failed, {command[0]} cannot be run ({error.strerror}): press Repair"
+        problem = Said(
+            "{what} failed, {program} cannot be run ({reason}): press Repair",
+            what=what,
+            program=command[0],
+            reason=error.strerror,
+        )
         raise SetupProblem(problem) from error
 
 
@@ -118,12 +124,13 @@ def explain(what: str, code: int, lines: Sequence[str]) -> str:
     """One sentence of a failed child's last lines."""
     text = "\n".join(lines).lower()
     if any(sign in text for sign in NO_SPACE):
-        return f"{what} failed, the disk is full: make room, then try again; what was loaded is kept"
+        return Said("{what} failed, the disk is full: make room, then try again; what was loaded is kept", what=what)
     if any(sign in text for sign in NO_NETWORK):
-        return f"{what} failed, the package index cannot be reached: check the network, then try again"
+        return Said("{what} failed, the package index cannot be reached: check the network, then try again", what=what)
     errors = [line.strip() for line in lines if line.lower().startswith("error")]
-    said = errors[-1] if errors else next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-    return f"{what} failed ({said[:200] if said else code}): try again, or copy the log and ask"
+    last = errors[-1] if errors else next((line.strip() for line in reversed(lines) if line.strip()), "")
+    reason = last[:200] or Said("it ended with {code} and said nothing", code=code)
+    return Said("{what} failed ({reason}): try again, or copy the log and ask", what=what, reason=reason)
 
 
 def scripts(environment: Path) -> Path:

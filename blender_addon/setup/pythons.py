@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .problems import SetupProblem
 from .process import python_of
+from .said import Said
 
 OLDEST, NEWEST = (3, 11), (3, 13)  # the backend's wheels are tested from and to
 UV_PYTHONS = ">=3.11,<3.14"  # uv takes one that is there, else loads the newest
@@ -22,7 +23,7 @@ ASK = (
     "print(json.dumps([*sys.version_info[:2], struct.calcsize('P') * 8, bool(has('venv') and has('ensurepip'))]))"
 )
 ASK_WITHIN_S = 20.0
-ADVICE = "install uv, or Python 3.11, 3.12 or 3.13, then try again"
+ADVICE = Said("install uv, or Python 3.11, 3.12 or 3.13, then try again")
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ def first(paths: Iterable[str]) -> Maker:
         if not problem:
             return Maker(python=path, version=version)
         problems.append(problem)
-    raise SetupProblem(problems[0] if problems else f"No Python was found on this machine: {ADVICE}")
+    raise SetupProblem(
+        problems[0] if problems else Said("No Python was found on this machine: {advice}", advice=ADVICE)
+    )
 
 
 def find_uv() -> str:
@@ -100,12 +103,28 @@ def judge(path: str) -> tuple[str, str]:
         )
         major, minor, bits, has_venv = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return f"{path} is not a Python that runs here ({type(error).__name__}): {ADVICE}", ""
+        kind = type(error).__name__
+        return Said("{path} is not a Python that runs here ({kind}): {advice}", path=path, kind=kind, advice=ADVICE), ""
     version = f"{major}.{minor}"
-    if not OLDEST <= (major, minor) <= NEWEST:
-        return f"{path} is Python {version}, the backend needs 3.11 to 3.13: {ADVICE}", version
+    return _lack(path, (major, minor), bits, has_venv), version
+
+
+def _lack(path: str, version: tuple[int, int], bits: int, has_venv: bool) -> str:
+    """What this Python lacks, in a sentence; empty when nothing."""
+    if not OLDEST <= version <= NEWEST:
+        return Said(
+            "{path} is Python {version}, the backend needs 3.11 to 3.13: {advice}",
+            path=path,
+            version=".".join(map(str, version)),
+            advice=ADVICE,
+        )
     if bits != 64:
-        return f"{path} is a 32-bit Python, the backend needs 64 bits: {ADVICE}", version
+        return Said("{path} is a 32-bit Python, the backend needs 64 bits: {advice}", path=path, advice=ADVICE)
     if not has_venv:
-        return f"{path} has no venv or no ensurepip (Debian's package python3-venv): {ADVICE}", version
-    return "", version
+        return Said(
+            "{path} has no venv or no {module} (Debian's package python3-venv): {advice}",
+            path=path,
+            module="ensurepip",
+            advice=ADVICE,
+        )
+    return ""

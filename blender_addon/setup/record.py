@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .problems import SetupProblem
+from .said import Said, apart, whole
 
 NAME, LOG, LOCK = "setup.json", "setup.log", "lock"
 ENVIRONMENT, WHEELS, CACHE = "env", "wheels", "cache"
@@ -25,7 +26,7 @@ class Record:
     payload: str = ""  # sha256 of the backend's wheel and the constraints
     version: str = ""
     maker: str = ""
-    torch: str = ""
+    torch: str = ""  # its label
     torch_index: str = ""
     finished: bool = False
     steps: dict[str, str] = field(default_factory=dict)
@@ -43,14 +44,14 @@ class Record:
     def save(self, root: Path) -> None:
         """Written beside and moved into place, so that a kill leaves the old one or the new one."""
         new = root / f"{NAME}.new"
-        new.write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        new.write_text(json.dumps(apart(asdict(self)), indent=1), encoding="utf-8")
         new.replace(root / NAME)
 
 
 def load(root: Path) -> Record | None:
     """The record of a folder; None when there is none or it is not ours."""
     try:
-        told = json.loads((root / NAME).read_text(encoding="utf-8"))
+        told = whole(json.loads((root / NAME).read_text(encoding="utf-8")))
         return Record(**told)
     except (OSError, ValueError, TypeError):
         return None
@@ -82,7 +83,7 @@ def lock(root: Path) -> BinaryIO:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         handle.close()
-        problem = f"Another setup works in {root}: wait until it has ended, or cancel it first"
+        problem = Said("Another setup works in {folder}: wait until it has ended, or cancel it first", folder=root)
         raise SetupProblem(problem) from error
     os.set_inheritable(handle.fileno(), False)
     return handle

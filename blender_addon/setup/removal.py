@@ -13,6 +13,7 @@ from . import record
 from .problems import SetupProblem
 from .record import OURS
 from .report import Reporter
+from .said import Said
 
 END_S = 10.0
 
@@ -21,18 +22,22 @@ def remove(root: Path, reporter: Reporter, stop: int = 0) -> dict[str, Any]:
     """Delete our entries of ``root`` and the folder when nothing else is in it. ``stop``: the process of a backend
     that runs from it. SetupProblem when the folder is none of ours, or a file cannot be deleted."""
     if record.load(root) is None:
-        problem = f"{root} has no setup of Wanstage, nothing was removed"
-        raise SetupProblem(problem)
+        raise SetupProblem(nothing(root))
     if stop:
         end(stop)
-    reporter.progress("remove", "Counting", force=True)
+    reporter.progress("remove", Said("Counting"), force=True)
     freed = sum(used(root / name) for name in OURS)
-    reporter.progress("remove", f"Removing {freed >> 20} MB", 0.2, force=True)
+    reporter.progress("remove", Said("Removing {mib} MB", mib=freed >> 20), 0.2, force=True)
     reporter.close()  # the log is one of them
     for name in (item for item in OURS if item not in (record.LOCK, record.NAME)):
         _delete(root / name)
     _delete(root / record.NAME)  # the last, so that a removal that was stopped can be done again
     return {"freed": freed, "folder": str(root)}
+
+
+def nothing(root: Path) -> Said:
+    """That a folder is none of ours."""
+    return Said("There is no setup of Wanstage in {folder}: nothing was removed", folder=root)
 
 
 def finish(root: Path) -> list[str]:
@@ -62,7 +67,11 @@ def _delete(path: Path) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         where = error.filename or path
-        problem = f"{where} cannot be deleted ({error.strerror}): end the backend that uses it, then remove again"
+        problem = Said(
+            "{path} cannot be deleted ({reason}): end the backend that uses it, then remove again",
+            path=where,
+            reason=error.strerror,
+        )
         raise SetupProblem(problem) from error
 
 

@@ -3,6 +3,9 @@
 ``{"type": "plan", ...}``; ``{"type": "progress", "stage", "text", "done", "total", "rate", "eta", "fraction"}`` (bytes,
 bytes a second, seconds, 0 to 1; ``total`` 0 and ``eta`` null when not known); and at the end one of ``done``,
 ``problem`` (``sentence``) and ``cancelled``.
+
+Sentences are English text. With ``--apart``, for a reader that translates them, those of the setup's own go as said.py
+tells: the sentence, and the values to put in; what other programs said stays text. The log is English.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .problems import Cancelled
+from .said import apart
 
 EVERY_S = 0.2
 OVER_S = 8.0  # the rate is that of so many last seconds
@@ -52,10 +56,10 @@ class Meter:
 
 
 class Reporter:
-    """Writes lines and the log. ``stages``: (name, share of the whole)."""
+    """Writes lines and the log. ``stages``: (name, share of the whole); ``translated``: sentences and values apart."""
 
-    def __init__(self, out: TextIO, cancel_file: Path | None = None) -> None:
-        self._out, self._cancel_file = out, cancel_file
+    def __init__(self, out: TextIO, cancel_file: Path | None = None, translated: bool = False) -> None:
+        self._out, self._cancel_file, self._translated = out, cancel_file, translated
         self._log: TextIO | None = None
         self._stages: tuple[tuple[str, float], ...] = ()
         self._stage, self._last, self._text = "", 0.0, ""
@@ -79,11 +83,11 @@ class Reporter:
 
     def line(self, kind: str, **fields: Any) -> None:
         """A line for the reader, and for the log."""
-        text = json.dumps({"type": kind, **fields})
-        self._out.write(text + "\n")
+        told = {"type": kind, **fields}
+        self._out.write(json.dumps(apart(told) if self._translated else told) + "\n")
         self._out.flush()
         if kind != "progress":
-            self.log(text)
+            self.log(json.dumps(told))
 
     def stages(self, *shares: tuple[str, float]) -> None:
         """The stages to come, in order."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .said import Said
+
 PYTORCH = "https://download.pytorch.org/whl/"
 NEW_CUDA, OLD_CUDA = "cu130", "cu126"
 NEW_DRIVER, OLD_DRIVER = 580, {"Windows": 528, "Linux": 525}
 NEW_CAPABILITY, OLD_CAPABILITY, BLACKWELL = 7.5, 5.0, 10.0
-SLOW = "Without an NVIDIA card a Wan shot takes hours: Draft only, or a remote backend, is the better choice"
+SLOW = Said("Without an NVIDIA card a Wan shot takes hours: Draft only, or a remote backend, is the better choice")
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,14 @@ def choose(machine: Machine) -> Build:
 
 def _mac(processor: str) -> Build:
     if processor != "arm64":
-        problem = "PyTorch has no build for Macs with an Intel processor: choose Draft only, or a remote backend"
+        problem = Said("PyTorch has no build for Macs with an Intel processor: choose Draft only, or a remote backend")
         return Build("", problem=problem)
-    return Build("PyTorch for Apple processors", load_mib=90, disk_mib=400, note=SLOW)
+    return Build(Said("PyTorch for Apple processors"), load_mib=90, disk_mib=400, note=SLOW)
 
 
 def _without_card(system: str) -> Build:
     index = f"{PYTORCH}cpu" if system == "Linux" else ""  # Linux' default has 2 GB of CUDA with it
-    return Build("PyTorch for the processor, as no NVIDIA card was found", index, 200, 900, SLOW)
+    return Build(Said("PyTorch for the processor, as no NVIDIA card was found"), index, 200, 900, SLOW)
 
 
 def _cuda(machine: Machine, card: Card, cuda: str) -> Build:
@@ -80,15 +82,26 @@ def _cuda(machine: Machine, card: Card, cuda: str) -> Build:
     version = f"{cuda[2:4]}.{cuda[4:]}"
     default = machine.system == "Linux" and machine.processor == "x86_64" and cuda == NEW_CUDA
     load, disk = (2000, 4500) if machine.system == "Windows" else (2400, 6000)
-    return Build(f"PyTorch with CUDA {version} for {card.name}", "" if default else PYTORCH + cuda, load, disk)
+    label = Said("PyTorch with CUDA {version} for {card}", version=version, card=card.name)
+    return Build(label, "" if default else PYTORCH + cuda, load, disk)
 
 
 def _driver_problem(system: str, card: Card) -> str:
     least = OLD_DRIVER.get(system, OLD_DRIVER["Linux"])
     if card.driver < least:
-        return f"The driver of {card.name} is {card.driver}, PyTorch needs {least} or later: update it, then try again"
+        return Said(
+            "The driver of {card} is {driver}, PyTorch needs {least} or later: update it, then try again",
+            card=card.name,
+            driver=card.driver,
+            least=least,
+        )
     if 0 < card.capability < OLD_CAPABILITY:
-        return f"{card.name} is too old for PyTorch: choose Draft only, or a remote backend"
+        return Said("{card} is too old for PyTorch: choose Draft only, or a remote backend", card=card.name)
     if card.capability >= BLACKWELL and card.driver < NEW_DRIVER:
-        return f"{card.name} needs a driver of {NEW_DRIVER} or later, it has {card.driver}: update it, then try again"
+        return Said(
+            "{card} needs a driver of {least} or later, it has {driver}: update it, then try again",
+            card=card.name,
+            least=NEW_DRIVER,
+            driver=card.driver,
+        )
     return ""

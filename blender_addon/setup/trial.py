@@ -16,6 +16,7 @@ from . import png
 from .problems import SetupProblem
 from .process import python_of, run, stop
 from .report import Reporter, clean_environment
+from .said import Said
 
 FRAMES, WIDTH, HEIGHT = 5, 256, 144
 START_WITHIN_S = 60.0
@@ -27,15 +28,18 @@ def doctor(environment: Path, reporter: Reporter) -> dict[str, Any]:
     """The doctor's findings. SetupProblem when its round trip does not work."""
     with tempfile.TemporaryDirectory(prefix="wanstage-setup-") as folder:
         command = [str(python_of(environment)), "-m", "backend.cli", "doctor", "--json", "--data", folder]
-        lines = run(command, reporter, "The doctor's self-test", cwd=folder, codes=(0, 1))
+        lines = run(command, reporter, Said("The doctor's self-test"), cwd=folder, codes=(0, 1))
     try:
         found: dict[str, Any] = json.loads(next(line for line in reversed(lines) if line.startswith("{")))
     except (StopIteration, ValueError) as error:
-        said = lines[-1] if lines else "nothing"
-        problem = f"The doctor's self-test failed ({said}): press Repair"
+        reason = lines[-1] if lines else Said("it said nothing")
+        problem = Said("The doctor's self-test failed ({reason}): press Repair", reason=reason)
         raise SetupProblem(problem) from error
     if not found["round_trip"]["ok"]:
-        problem = f"The doctor's round trip failed ({found['round_trip']['error']}): press Repair, or copy the log"
+        problem = Said(
+            "The doctor's round trip failed ({reason}): press Repair, or copy the log",
+            reason=found["round_trip"]["error"],
+        )
         raise SetupProblem(problem)
     return found
 
@@ -46,10 +50,10 @@ def card_problem(found: dict[str, Any], choice: str) -> str:
     if choice != "wan":
         return ""
     if torch.get("error"):
-        return f"PyTorch does not work here ({torch['error']}): press Repair, or copy the log"
+        return Said("PyTorch does not work here ({reason}): press Repair, or copy the log", reason=torch["error"])
     if found.get("cards") and not torch.get("cards"):
         names = ", ".join(card["name"] for card in found["cards"])
-        return f"PyTorch cannot use {names}: update its driver, then press Repair"
+        return Said("PyTorch cannot use {cards}: update its driver, then press Repair", cards=names)
     return ""
 
 
@@ -67,7 +71,11 @@ def draft_trip(environment: Path, reporter: Reporter) -> dict[str, Any]:
             if backend.stdout is not None:
                 backend.stdout.close()
         if frames != FRAMES:
-            problem = f"The draft engine sent {frames} of {FRAMES} frames: press Repair, or copy the log"
+            problem = Said(
+                "The draft engine sent {count} of {whole} frames: press Repair, or copy the log",
+                count=frames,
+                whole=FRAMES,
+            )
             raise SetupProblem(problem)
         return {"frames": frames, "seconds": round(time.monotonic() - began, 1)}
 
@@ -102,8 +110,8 @@ def _wait_ready(backend: subprocess.Popen[str], reporter: Reporter, log: Path) -
     if not line:
         said = log.read_text(encoding="utf-8", errors="replace").strip()
         reporter.log(said)
-        last = said.splitlines()[-1] if said else "it said nothing"
-        problem = f"The backend did not start ({last}): press Repair, or copy the log"
+        last = said.splitlines()[-1] if said else Said("it said nothing")
+        problem = Said("The backend did not start ({reason}): press Repair, or copy the log", reason=last)
         raise SetupProblem(problem)
 
 
@@ -114,7 +122,7 @@ def _submit(environment: Path, folder: Path, reporter: Reporter) -> int:
     command = [str(python_of(environment)), "-m", "backend.cli", "submit", str(folder / "spec.json"), "--image",
                str(folder / "first.png"), "--connection", str(folder / "connection.json"), "--out",
                str(folder / "frames"), "--json", "--timeout", "30"]  # fmt: skip
-    run(command, reporter, "The draft round trip", cwd=str(folder))
+    run(command, reporter, Said("The draft round trip"), cwd=str(folder))
     return len(list((folder / "frames").glob("**/*.png")))
 
 

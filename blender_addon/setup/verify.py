@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .process import python_of, run
 from .report import Reporter
+from .said import Said
 
 CHECK = """
 import base64, hashlib, json
@@ -37,7 +38,7 @@ print(json.dumps(broken))
 
 def broken(environment: Path, reporter: Reporter) -> dict[str, str]:
     """Name -> version of what has to be installed again. SetupProblem when the environment's Python does not run."""
-    lines = run([str(python_of(environment)), "-I", "-c", CHECK], reporter, "Checking the packages")
+    lines = run([str(python_of(environment)), "-I", "-c", CHECK], reporter, Said("Checking the packages"))
     found: dict[str, str] = json.loads(lines[-1])
     return found
 
@@ -47,5 +48,5 @@ def runs(environment: Path, reporter: Reporter) -> bool:
     if not python_of(environment).exists():
         return False
     command = [str(python_of(environment)), "-I", "-m", "pip", "--version"]
-    lines = run(command, reporter, "Asking pip", codes=tuple(range(-64, 256)))
+    lines = run(command, reporter, Said("Asking pip"), codes=tuple(range(-64, 256)))
     return bool(lines) and lines[-1].startswith("pip ")

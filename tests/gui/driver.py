@@ -323,12 +323,17 @@ class Window:
 
     def open_panel(self, title: str, wanted: bool = True) -> Place:
         """Click a panel's title if it is closed (or, for False, open)."""
-        for _ in range(8):  # a busy window misses clicks
+        for _ in range(5):  # a busy window misses clicks
             place, is_open = self.panel(title)
             if is_open is wanted:
                 return place
             self.click(*place.middle)
-            self.settle()
+            deadline = time.monotonic() + 6.0
+            while is_open is not wanted and time.monotonic() < deadline:  # it may be drawn late
+                self.settle()
+                place, is_open = self.panel(title)
+            if is_open is wanted:
+                return place
         self.fail(f'the panel "{title}" stays {"closed" if wanted else "open"}')
         raise AssertionError
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import driver
 import test_window
 from driver import ROOT, Picture, Place, Window, wait_for
+from motion_pictures import follow, give_reference, live, make_take
 
 SIZE = (1280, 1000)
 RING = (60, 165, 255)  # blue, green, red
@@ -171,14 +172,6 @@ def shot(album: Album) -> None:
     album.whole("shot", album.row(3, "Camera"), album.mark(3, "Scene Range"))
 
 
-def give_reference(window: Window) -> None:
-    """The examples' man is who the rig becomes."""
-    shutil.copy(ROOT / "examples" / "assets" / "reference_man.png", window.folder / "reference.png")
-    joints = ROOT / "examples" / "assets" / "reference_man.png.joints.json"
-    shutil.copy(joints, window.folder / "reference.png.joints.json")
-    window.run('bpy.data.objects["Hero"].wanstage.reference = "//reference.png"')
-
-
 def shade(window: Window, kind: str) -> None:
     """Of the 3D view: SOLID, or MATERIAL, whose materials are compiled first: the picture then stays for 4 s."""
     window.run(f"area_of('VIEW_3D').spaces[0].shading.type = '{kind}'")
@@ -259,7 +252,7 @@ def models(album: Album) -> None:
 SMALL = """
 bpy.context.scene.frame_end, bpy.context.scene.wanstage.fps = 21, 24
 own = bpy.context.scene.wanstage
-own.engine, own.model, own.plate_samples = "draft", "draft", 4
+own.engine, own.model, own.plate_samples = "draft", "draft", 96
 own.size, own.width, own.height = "CUSTOM", 640, 368
 """
 
@@ -292,17 +285,6 @@ def check(album: Album) -> None:
     album.side("preflight", album.mark(7, "Check Shot"), top="Will This Shot Work?")
 
 
-def make_take(window: Window, seconds: float = 400, meanwhile: Callable[[], None] = lambda: None) -> None:
-    """Click Generate, and wait until the take is there and nothing is captured any more."""
-    before = len(window.seen()["takes"])
-    window.press_button(
-        "Generate", lambda: window.seen()["capturing"] or len(window.seen()["takes"]) > before, "the capture", nth=-1
-    )
-    meanwhile()
-    wait_for(lambda: [take["state"] for take in window.seen()["takes"]][before:] == ["finished"], seconds, "the take")
-    wait_for(lambda: not window.seen()["capturing"], 60, "the end of the capture")
-
-
 def choose(album: Album) -> None:
     """A second take, the comparison, a star, the accepted take."""
     window = album.window
@@ -322,8 +304,9 @@ def choose(album: Album) -> None:
     window.close_panel("Compare")
     window.row("Take 2").click_icon("SOLO_OFF")
     window.rest()
-    name = window.scroll_to("Take 2")
-    beside = Place(name.x + 90, name.y - 50, 190, 90)
+    window.click(*window.row("Take 2").place.middle)
+    first = window.row("Take 1").place
+    beside = Place(first.x + 90, first.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
     accept = window.find_icon("CHECKMARK", beside)
     window.click(*accept.middle)
     window.rest()
@@ -426,46 +409,6 @@ def takes(album: Album) -> None:
     choose(album)
 
 
-def follow(album: Album) -> None:
-    """A draft of the man compared with its rig, whose left arm was moved since; the panel that finds motion."""
-    window = album.window
-    give_reference(window)
-    window.run(
-        "scene = bpy.context.scene\nscene.frame_end = 24\nown = scene.wanstage\nown.task = 'animate'\n"
-        "own.engine = own.model = 'draft'\nown.size, own.plate_samples = '832x480', 1"
-    )
-    make_take(window)
-    window.close_panel("Generate")
-    window.run(MOVED_ARM)
-    window.open_panel("Did It Follow?")
-    window.click(*window.scroll_to("Compare with the Rig").middle)
-    wait_for(lambda: list((window.folder / "wanstage").rglob("follow.png")), 120, "the comparison")
-    window.run("bpy.context.scene.frame_set(16)")
-    window.rest()
-    window.scroll_to("Remove Markers")
-    window.rest()
-    album.whole("follow", album.mark(9, "Compare with the Rig"), album.mark(10, "Remove Markers"))
-    window.close_panel("Takes")
-    window.open_panel("Retarget")
-    window.open_panel("Motion from Film")
-    window.run('bpy.context.scene.wanstage_retarget.film = "//walk.mp4"')
-    window.scroll_to("Find Motion")
-    window.rest()
-    album.side("motion_panel", album.row(5, "Who"), album.mark(6, "Find Motion"), top="Retarget", last="Find Motion")
-
-
-MOVED_ARM = """
-from mathutils import Quaternion
-scene, bone = bpy.context.scene, bpy.data.objects["Hero"].pose.bones["LeftArm"]
-for frame in (11, 27):
-    scene.frame_set(frame)
-    bone.keyframe_insert("rotation_quaternion", frame=frame)
-for frame in range(12, 27):
-    scene.frame_set(frame)
-    bone.rotation_quaternion = bone.rotation_quaternion @ Quaternion((0, 0, 1), 1.2)
-    bone.keyframe_insert("rotation_quaternion", frame=frame)
-scene.frame_set(1)
-"""
 PARTS = {
     "shot": shot,
     "panels": tasks,
@@ -476,6 +419,7 @@ PARTS = {
     "talking": talking,
     "check": check,
     "follow": follow,
+    "live": live,
 }
 
 

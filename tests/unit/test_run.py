@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import environments
 import rings
 import run
 
@@ -21,29 +22,29 @@ def fake_python(folder: Path, version: str) -> Path:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreter is a shell script")
 def test_a_python_without_bpy_wheels_gets_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(run.Problem, match=r"3\.11 and 3\.13, this is 3\.12: give --python PATH"):
-        run.chosen_interpreter(str(fake_python(tmp_path, "3.12")))
+    with pytest.raises(environments.Problem, match=r"3\.11 and 3\.13, this is 3\.12: give --python PATH"):
+        environments.chosen_interpreter(str(fake_python(tmp_path, "3.12")))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the fake interpreter is a shell script")
 def test_a_python_with_bpy_wheels_is_taken(tmp_path: Path) -> None:
     path = fake_python(tmp_path, "3.13")
-    assert run.chosen_interpreter(str(path)) == run.Interpreter(path, (3, 13))
+    assert environments.chosen_interpreter(str(path)) == environments.Interpreter(path, (3, 13))
 
 
 def test_a_path_that_is_no_python_is_named(tmp_path: Path) -> None:
-    with pytest.raises(run.Problem, match=r"nothing-here is not a Python that runs here"):
-        run.chosen_interpreter(str(tmp_path / "nothing-here"))
+    with pytest.raises(environments.Problem, match=r"nothing-here is not a Python that runs here"):
+        environments.chosen_interpreter(str(tmp_path / "nothing-here"))
 
 
 def test_an_environment_is_ready_only_for_the_requirements_it_was_made_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "ENVS", tmp_path / "envs")
-    monkeypatch.setattr(run, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr(environments, "ENVS", tmp_path / "envs")
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     (tmp_path / "constraints.txt").write_text("", encoding="utf-8")
     (tmp_path / "tiny.txt").write_text("six\n", encoding="utf-8")
-    environment = run.Environment("tiny", run.Interpreter(Path(sys.executable), (3, 11)))
+    environment = environments.Environment("tiny", environments.Interpreter(Path(sys.executable), (3, 11)))
     assert not environment.is_ready()
     environment.python.parent.mkdir(parents=True)
     environment.python.touch()
@@ -55,10 +56,10 @@ def test_an_environment_is_ready_only_for_the_requirements_it_was_made_of(
 
 def test_commands_see_the_checkout_and_not_the_callers_python_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/elsewhere")
-    environment = run.Environment("test", run.Interpreter(Path(sys.executable), (3, 11)))
+    environment = environments.Environment("test", environments.Interpreter(Path(sys.executable), (3, 11)))
     variables = environment.variables()
     assert "PYTHONHOME" not in variables
-    assert variables["PYTHONPATH"] == str(run.ROOT)
+    assert variables["PYTHONPATH"] == str(environments.ROOT)
     assert variables["PATH"].startswith(str(environment.scripts))
 
 
@@ -73,15 +74,15 @@ def test_commands_see_the_checkout_and_not_the_callers_python_settings(monkeypat
     ],
 )
 def test_pips_words_become_short_progress(line: str, shown: str) -> None:
-    assert run._pip_progress(line) == shown
+    assert environments._pip_progress(line) == shown
 
 
 def test_a_failed_install_names_the_reason_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "ENVS", tmp_path)
-    environment = run.Environment("broken", run.Interpreter(Path(sys.executable), (3, 11)))
+    monkeypatch.setattr(environments, "ENVS", tmp_path)
+    environment = environments.Environment("broken", environments.Interpreter(Path(sys.executable), (3, 11)))
     failing = [sys.executable, "-c", "print('ERROR: no space left'); raise SystemExit(1)"]
-    with pytest.raises(run.Problem, match=r"environment broken failed: ERROR: no space left .*broken\.log"):
-        run._install(environment, failing, run.Status())
+    with pytest.raises(environments.Problem, match=r"environment broken failed: ERROR: no space left .*broken\.log"):
+        environments._install(environment, failing, environments.Status())
 
 
 def test_the_ledger_counts_and_lists_skips_with_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -127,7 +128,7 @@ def ledger(tmp_path: Path) -> Any:
 
 def part(name: str, code: str, *words: object, retries: int = 0) -> Any:
     """What side_by_side runs; Python is given pytest's options as well, behind the code."""
-    here = run.Environment("test", run.Interpreter(Path(sys.executable), (3, 11)))
+    here = environments.Environment("test", environments.Interpreter(Path(sys.executable), (3, 11)))
     return rings.Part(name, [sys.executable, "-c", code, *words], here, retries)
 
 
@@ -141,7 +142,7 @@ def test_what_a_signal_ended_is_run_once_more_and_said(
     rings.side_by_side([part("crashes once", crash, tmp_path / "left", retries=1)], ledger)
     assert "crashes once: ended by signal 9; once more" in capsys.readouterr().out
     (tmp_path / "left").write_text("2", encoding="utf-8")
-    with pytest.raises(run.Problem, match=r"exit -9"):
+    with pytest.raises(environments.Problem, match=r"exit -9"):
         rings.side_by_side([part("crashes twice", crash, tmp_path / "left", retries=1)], ledger)
 
 
@@ -154,7 +155,7 @@ def test_the_first_failure_stops_what_runs_beside_it(
     fail += "print('what it said'); sys.exit(3)"
     begun = tmp_path / "begun"
     parts = [part("waits", wait, begun), part("fails", fail, begun), part("never", "print('never')")]
-    with pytest.raises(run.Problem, match=r"fails failed \(exit 3\)"):
+    with pytest.raises(environments.Problem, match=r"fails failed \(exit 3\)"):
         rings.side_by_side(parts, ledger)
     said = capsys.readouterr().out
     assert "what it said" in said

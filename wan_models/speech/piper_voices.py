@@ -18,9 +18,9 @@ import numpy as np
 from wan_models.engine import RequestRefused
 from wan_models.options import Options
 from wan_models.store import receipts
-from wan_models.store.catalogue import Item
 from wan_models.store.found import ModelMissing
 from wan_models.store.hubs import Hub, HubProblem, Listing, open_hub
+from wan_models.store.items import Item
 from wan_models.store.places import offline, own_folder, snapshots, told_folders
 from wan_models.store.transfer import fetch
 

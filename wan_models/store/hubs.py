@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from .catalogue import Item
 from .found import ModelMissing
+from .items import Item
 from .places import hub_cache, own_folder
 
 HubName = Literal["huggingface", "modelscope"]

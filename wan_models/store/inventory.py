@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from wan_models.options import Options
 from wan_models.rows import ModelRow
 
-from .catalogue import Item
 from .found import ModelMissing
+from .items import Item
 from .pull import where
 from .search import find
 

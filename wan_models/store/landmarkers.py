@@ -10,9 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from wan_models.options import Options
@@ -20,31 +18,16 @@ from wan_models.pose.models import FACE_MODEL, HAND_MODEL, POSE_MODEL, find_mode
 
 from . import receipts
 from .found import ModelMissing
+from .items import Item, Landmarker, Watcher
 from .places import offline, told_folders
 from .receipts import Receipt
-
-if TYPE_CHECKING:
-    from .catalogue import Item
-    from .pull import Watcher
+from .transfer import part_of, wrong_sum
 
 HOME = "https://storage.googleapis.com"
 MIRROR = "WANSTAGE_MEDIAPIPE_URL"
 """The variable that names another server with the same paths."""
 _BLOCK = 1 << 18
 _TIMEOUT_S = 30.0
-
-
-@dataclass(frozen=True)
-class Landmarker:
-    """One model file. ``path`` on Google's storage, as MediaPipe's own pages link it."""
-
-    name: str
-    title: str
-    file: str
-    path: str
-    nbytes: int
-    sha256: str
-    licence: str = "Apache-2.0"
 
 
 def _row(name: str, title: str, file: str, nbytes: int, sha256: str) -> Landmarker:
@@ -76,8 +59,6 @@ def pull_landmarker(item: Item, row: Landmarker, options: Options, watcher: Watc
 
     Raises ModelMissing: offline, the network, no room, a wrong sum (then nothing is kept).
     """
-    from .transfer import part_of, wrong_sum
-
     if offline(options):
         problem = f"{item.name} cannot be pulled offline: pull it where there is a network, or copy {row.file}"
         raise ModelMissing(problem)

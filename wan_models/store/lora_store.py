@@ -9,8 +9,9 @@ from pathlib import Path
 from wan_models.models import MODELS
 from wan_models.options import Options
 
-from .catalogue import LORAS, KnownLora
+from .catalogue import LORAS
 from .found import ModelMissing
+from .items import KnownLora
 from .places import bases, own_folder, snapshots
 
 SUFFIXES = (".safetensors", ".ckpt", ".pt")

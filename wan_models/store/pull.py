@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from wan_models.options import Options
 
 from . import receipts
-from .catalogue import Item, in_original_layout
+from .catalogue import in_original_layout
 from .found import Found, ModelMissing
 from .headers import BadFile, read_header
 from .hubs import Hub, Listing, RemoteFile, here, room
+from .items import Item, Watcher
 from .landmarkers import find_landmarker
 from .lora_store import find_lora
 from .places import hub_cache, offline
@@ -27,16 +27,6 @@ from .transfer import fetch, part_of, wrong_sum
 _LOG = logging.getLogger(__name__)
 MARGIN = 1 << 30
 """Bytes that stay free on the disk after a download."""
-
-
-class Watcher(Protocol):
-    """Is told how a download or a check goes. Bytes."""
-
-    def begin(self, item: Item, files: int, size: int, done: int) -> None:
-        """``size`` bytes in all, ``done`` of them here already."""
-
-    def progress(self, path: str, done: int) -> None:
-        """``done`` bytes in all, now at ``path``."""
 
 
 def pull(item: Item, hub: Hub, options: Options, watcher: Watcher) -> Path:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from .catalogue import Item
 from .hubs import Hub, HubProblem, Listing, RemoteFile, here, problems
+from .items import Item
 
 _LOG = logging.getLogger(__name__)
 _BLOCK = 8 * 1024 * 1024

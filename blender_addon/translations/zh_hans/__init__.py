@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import cast, film, labels, remarks, sentences, tooltips
+from . import cast, film, heard, labels, remarks, sentences, setup, tooltips
 
-WORDS = {**cast.WORDS, **labels.WORDS, **tooltips.WORDS, **remarks.WORDS, **sentences.WORDS, **film.WORDS}
+_TABLES = (cast, labels, tooltips, remarks, sentences, film, setup, heard)
+WORDS = {english: chinese for table in _TABLES for english, chinese in table.WORDS.items()}
 """English -> Chinese."""

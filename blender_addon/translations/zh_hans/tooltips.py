@@ -121,7 +121,7 @@ WORDS = {
     "Neither the rig nor what hangs on it is seen": "绑定及其附属物都不可见",
     "Not captured at all: neither the rig nor what hangs on it is seen": "完全不采集：绑定及其附属物都不可见",
     "Of a control rig the FK controls are keyed, and the switches are keyed to FK": "为控制绑定的 FK 控制器插入关键帧，并将切换开关设为 FK",
-    "Of a Rigify rig hands, feet and poles are keyed, and the switches are keyed to IK": "为 Rigify 绑定的手、脚和极向目标插入关键帧，并将切换开关设为 IK",
+    "Of a control rig hands, feet and poles are keyed, and the switches are keyed to IK": "对控制绑定，为手、脚和极向目标打关键帧，并将开关打关键帧为 IK",
     "Of the frames that are made": "生成的帧的值",
     "Of the frames that are made; time is kept whatever the scene's own rate is": "生成的帧的帧率；无论场景自身的帧率如何都保持时间",
     "Of the new frames; -1 takes the next free seed": "新帧的随机种；-1 表示下一个未用的随机种",

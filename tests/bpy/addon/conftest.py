@@ -129,6 +129,17 @@ def connected(shot: Any, backend: Backend) -> Any:
 
 
 @pytest.fixture
+def chinese(addon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Blender that is set to Simplified Chinese; the bpy module has no languages, so its look-up is ours."""
+    from blender_addon import translations, words
+
+    table = translations.tables()["zh_HANS"]
+    look_up = type("Translations", (), {"pgettext_iface": lambda said, context: table.get((context, said), said)})
+    app = type("App", (), {"translations": look_up})
+    monkeypatch.setattr(words, "bpy", type("Blender", (), {"app": app}))
+
+
+@pytest.fixture
 def refused() -> Callable[..., str]:
     """Calls an operator that must fail and returns its sentence."""
 

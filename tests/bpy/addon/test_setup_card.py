@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,6 +53,15 @@ class Sheet:
     column = row
 
 
+def ask(command: str, *options: str) -> None:
+    """Run it to its end, as the operators start it."""
+    from blender_addon import preferences, pump, setup_run
+    from blender_addon.setup import machine
+
+    setup_run.start(command, preferences.settings().data, machine.default_root(), *options)
+    assert pump.pump(lambda: setup_run.card.running is None, 30)
+
+
 def drawn(name: str) -> str:
     """The panel's text, as its own code draws it."""
     sheet = Sheet()
@@ -80,6 +90,56 @@ def test_the_plan_comes_first_and_loads_nothing(root: Path) -> None:
     assert not root.exists()
     assert bpy.ops.wanstage.setup_back() == {"FINISHED"}
     assert "[Set Up]" in drawn("WANSTAGE_PT_setup")
+
+
+def test_a_chinese_panel_tells_the_plan_and_the_problem(root: Path, chinese: None, refused: Any) -> None:
+    """The setup's own process says them; what is the machine's (folders, versions, errors) stays as it is."""
+    from blender_addon import setup_run
+
+    assert bpy.ops.wanstage.setup(ask=True, wait=30) == {"FINISHED"}
+    text = drawn("WANSTAGE_PT_setup").replace(" ", "")
+    assert f"在{root}中建立独立环境：不会向Blender安装任何内容" in text
+    assert "将安装此源码目录的后端（仅草稿引擎）" in text
+    assert "约需下载180MB，之后约占用磁盘600MB" in text
+    assert setup_run.card.plan is not None
+    assert setup_run.card.plan["sentences"][0].startswith("Makes an environment of its own"), "told in English"
+
+    none = str(root / "none")
+    assert f"{none} 不是能在此运行的 Python（FileNotFoundError）：请安装 uv，或" in refused(
+        bpy.ops.wanstage.setup, ask=True, python=none, wait=30
+    )
+    assert "不是能在此运行的Python" in drawn("WANSTAGE_PT_setup").replace(" ", "")
+    ask("remove")
+    assert f"{root}中没有Wanstage的安装：没有移除任何内容" in drawn("WANSTAGE_PT_setup").replace(" ", "")
+
+
+def test_a_chinese_panel_tells_the_progress_and_the_record(
+    root: Path, chinese: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from blender_addon import setup_run
+    from blender_addon.setup.record import Record
+    from blender_addon.setup.said import Said, apart
+
+    running = setup_run.card.running = setup_run.Running("install", root, root, None, 0)
+    for text, shown in (
+        (Said("Loading {name} {version}", name="torch", version="2.13.0"), "下载 torch 2.13.0"),
+        ("Loading torch 2.13.0", "Loading torch 2.13.0"),  # as an older setup tells it
+    ):
+        told = {"type": "progress", "stage": "torch", "text": text, "total": 3 << 20, "done": 2 << 20}
+        running._take(json.dumps(apart(told)).encode())
+        assert shown in drawn("WANSTAGE_PT_setup")
+    told = {"type": "problem", "sentence": Said("{what} failed ({reason}): try again, or copy the log and ask",
+                                                what=Said("Updating pip"), reason="ERROR: no")}  # fmt: skip
+    running._take(json.dumps(apart(told)).encode())
+    setup_run._finish(running, running.end)
+    assert "更新pip失败（ERROR:no）：请重试，或复制日志求助" in drawn("WANSTAGE_PT_setup").replace(" ", "")
+
+    label = Said("PyTorch with CUDA {version} for {card}", version="13.0", card="RTX 4090")
+    found = Record(choice="wan", version="0.1.0", maker="uv", torch=label, finished=True)
+    monkeypatch.setattr(setup_run, "known", lambda: found)
+    assert "PyTorch（CUDA13.0），用于RTX4090" in drawn("WANSTAGE_PT_local").replace(" ", "")
+    found.torch = "PyTorch with CUDA 13.0 for RTX 4090"
+    assert "PyTorch with CUDA 13.0 for RTX 4090" in drawn("WANSTAGE_PT_local")
 
 
 def test_offline_is_said_before_anything(root: Path, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:

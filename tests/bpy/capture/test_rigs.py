@@ -24,7 +24,7 @@ NAMED = {
     "cmu": {"hips": "Hips", "thigh.R": "RightUpLeg"},
     "bvh": {"hips": "hip", "upper_arm.L": "lShldr", "shin.R": "rShin"},
     "vrm": {"hips": "J_Bip_C_Hips", "eye.L": "J_Adj_L_FaceEye", "pinky.1.R": "J_Bip_R_Little1"},
-    "auto_rig_pro": {"hips": "root.x", "upper_arm.L": "arm_stretch.l", "index.1.R": "index1.r", "toe.L": "toes_01.l"},
+    "auto_rig_pro": {"hips": "root.x", "upper_arm.L": "arm.l", "index.1.R": "index1.r", "toe.L": "toes_01.l"},
     "daz": {"hips": "hip", "chest": "chestUpper", "upper_arm.L": "lShldrBend", "middle.2.R": "rMid2"},
     "daz9": {"hips": "hip", "chest": "spine4", "thigh.R": "r_thigh", "pinky.3.L": "l_pinky3"},
     "character_creator": {"hips": "CC_Base_Hip", "shin.L": "CC_Base_L_Calf", "ring.1.R": "CC_Base_R_Ring1"},

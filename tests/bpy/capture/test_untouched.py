@@ -3,6 +3,7 @@ generator."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,23 @@ def test_a_whole_capture(stage: Any, tmp_path: Path) -> None:
     again = list(capture.capture_shot(params(), AssetFolder(tmp_path)))
     assert len(again) == len(steps)
     same(before)
+
+
+def threads() -> set[str]:
+    """Of this process, by their numbers: what Cycles keeps between renders has its own."""
+    return set(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="counts a process's threads as Linux lists them")
+def test_cycles_keeps_nothing(stage: Any, tmp_path: Path) -> None:
+    """Its scene would be in memory until the next render, and its dependency graph point to a scene that is gone."""
+    told = params(parts=frozenset({"clay"}))  # a later render of another kind would free it
+    list(capture.capture_shot(params(), AssetFolder(tmp_path)))  # Blender's own threads are there now
+    before, most = threads(), 0
+    for _ in capture.capture_shot(told, AssetFolder(tmp_path)):
+        most = max(most, len(threads() - before))
+    assert most, "kept between the pictures of a capture"
+    assert threads() <= before
 
 
 @pytest.mark.parametrize("after", range(1, 5))

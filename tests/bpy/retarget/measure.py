@@ -58,6 +58,25 @@ def worst_angle(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
     return worst
 
 
+STILL_M_S = 0.05  # of a ball of the foot that stands, in the recording
+
+
+def stands(truth: dict[str, np.ndarray], side: str, fps: float = 16.0) -> list[tuple[int, int]]:
+    """First and last+1 frame of each stretch in which the actor's own ball of the foot is still."""
+    speed = np.linalg.norm(np.gradient(truth[f"toe.{side}"], axis=0), axis=1) * fps
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (speed < STILL_M_S).astype(int), [0]])))
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= 3]
+
+
+def worst_slide(found: dict[str, np.ndarray], truth: dict[str, np.ndarray]) -> float:
+    """Metres: the longest diagonal over the ground of the box around a ball of the foot while the actor's stands."""
+    return max(
+        float(np.linalg.norm(np.ptp(found[f"toe.{side}"][a:b, :2], axis=0)))
+        for side in "LR"
+        for a, b in stands(truth, side)
+    )
+
+
 def rig_hash(item: Any, without: tuple[str, ...] = (), keyed: tuple[str, ...] = ()) -> str:
     """Of rest pose, rotation modes, locks, constraints, drivers, custom properties, selection, and every action
     (``without`` names those that are new; ``keyed`` custom properties are switches that the new action moves)."""

@@ -53,6 +53,8 @@ LACKS = "the weights are not here: get them with 'wanstage models pull wan2.2-an
     ],
 )
 def test_each_preset(offer: Any, name: str, title: str, task: str, chosen: tuple[str, str, float]) -> None:
+    from blender_addon import presets
+
     offer(SECOND, ANIMATE, ENDS, TALK)
     own = bpy.context.scene.wanstage
     own.steps, own.guidance, own.plan = 3, 9.0, "stream"
@@ -60,6 +62,10 @@ def test_each_preset(offer: Any, name: str, title: str, task: str, chosen: tuple
     assert (own.task, own.size, (own.engine, own.model, own.fps)) == (task, "832x480", chosen)
     assert (own.steps, own.guidance, own.plan) == (0, 0.0, "auto")
     assert bpy.types.WANSTAGE_MT_presets.bl_label == title
+    assert presets.shown(title, own) == title
+    own.task = "ti2v"
+    assert presets.shown(title, own) == "Presets", "the shot is no longer as the preset says"
+    assert presets.shown("My own", own) == "My own"
 
 
 def test_a_better_model_that_lacks_its_weights_is_said(shot: Any, offer: Any) -> None:

@@ -16,8 +16,9 @@ from backend.cli import main
 from wan_models.options import Options
 from wan_models.registry import model_row
 from wan_models.store import ModelMissing, find, find_lora
-from wan_models.store.catalogue import Item, item
+from wan_models.store.catalogue import item
 from wan_models.store.hubs import HubName, HubProblem, open_hub
+from wan_models.store.items import Item
 from wan_models.store.pull import pull, remove, verify, where
 from wan_models.store.receipts import alone
 
