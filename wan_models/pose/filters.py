@@ -78,8 +78,10 @@ def plausible(values: F64, weights: F64, fps: float, least: float) -> F64:
     cutoff = min(4.0, 0.2 * fps)
     window = (2 * max(1, round(_AROUND_S * fps)) + 1, 1)
     trust = np.ones(weights.shape)
+    # What jumps may be seen more surely than what is hidden around it: it shall not outweigh that.
+    even = np.minimum(weights, median_filter(weights, window, mode="nearest"))
     for _ in range(_ROUNDS):
-        away = np.linalg.norm(values - weighted(values, weights * trust, fps, cutoff), axis=-1)
+        away = np.linalg.norm(values - weighted(values, even * trust, fps, cutoff), axis=-1)
         usual = np.maximum(1.4826 * median_filter(away, window, mode="nearest"), least)
         trust = np.clip(1.0 - (away / (_BEYOND * usual)) ** 2, 0.0, 1.0) ** 2
     return np.asarray(weights * trust)

@@ -85,3 +85,15 @@ def test_nothing_known_stays_unknown() -> None:
     found, filled = filters.bridge(np.full((4, 2), np.nan), 3)
     assert np.isnan(found).all()
     assert not filled.any()
+
+
+def test_what_jumps_is_not_believed_although_it_is_seen_more_surely() -> None:
+    """A hidden knee that is suddenly 'seen' elsewhere for five frames."""
+    times = np.arange(90) / 30.0
+    values = np.stack([100 * np.sin(2 * np.pi * times), 0 * times], axis=-1)[:, None]
+    weights = np.full((90, 1), 0.3)
+    values[40:45, 0, 1] += 150.0
+    weights[40:45] = 0.95
+    trust = filters.plausible(values, weights, 30.0, 3.0)
+    assert trust[41:44].max() < 0.05
+    assert np.median(trust[:35] / weights[:35]) > 0.8
