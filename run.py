@@ -33,7 +33,7 @@ from rings import Ledger, Part, side_by_side, step
 
 TOGETHER = (("style",), ("unit", "e2e", "bpy"), ("gui",), ("examples",))
 """Rings whose parts run side by side; the window's tests click at a moving picture and have the machine alone."""
-PICTURES = ("install", "shot", "panels", "models", "panel", "takes", "timeline", "talking", "check", "follow")
+PICTURES = ("install", "shot", "panels", "models", "panel", "takes", "timeline", "talking", "check", "follow", "live")
 GUI_TOOLS = ("blender", "Xvfb", "xdotool", "ffmpeg")
 BLENDERS_FOR_PYTHON = {(3, 11): ("4.2", "4.5", "5.0"), (3, 13): ("5.2",)}
 

@@ -249,6 +249,7 @@ def models(album: Album) -> None:
     save(album.out / "models.png", np.concatenate([menu, gap, window.grab()[top : top + 320, columns]], axis=1))
 
 
+FLAT = 12  # grey levels: the plane's middle varies by 24 once it has a picture, and by 4 before
 SMALL = """
 bpy.context.scene.frame_end, bpy.context.scene.wanstage.fps = 21, 24
 own = bpy.context.scene.wanstage
@@ -266,23 +267,25 @@ def first_take(album: Album) -> None:
 
     def picture() -> None:
         wait_for(lambda: any(take["frames_done"] > 3 for take in window.seen()["takes"]), 600, "frames")
+        wait_for(lambda: window.seen()["takes"][-1]["plane"], 60, "the plane")
+        wait_for(lambda: window.grab()[400:600, 150:600].std() > FLAT, 60, "a frame on it")
         album.whole("progress", album.row(8, "Generate", -1))
 
     make_take(window, meanwhile=picture)
 
 
 def check(album: Album) -> None:
-    """What stands in the way of the shot."""
+    """What stands in the way of the shot, and what to press."""
     window = album.window
-    window.run(PRESET.format("draft") + SMALL)
-    window.close_panel("Takes")
-    window.open_panel("Generate")
+    window.run(PRESET.format("animate") + "\nbpy.context.scene.frame_end = 24")
+    for panel in ("Characters", "Look", "Takes"):
+        window.close_panel(panel)
     window.open_panel("Will This Shot Work?")
     window.press_button("Check Shot", lambda: window.sees("Nothing stands in the way") or window.seen()["capturing"],
                         "the check")  # fmt: skip
     wait_for(lambda: not window.seen()["capturing"], 120, "the end of the check")
     window.settle()
-    album.side("preflight", album.mark(7, "Check Shot"), top="Will This Shot Work?")
+    album.side("preflight", album.mark(7, "Check Shot"), top="Will This Shot Work?", last="Takes")
 
 
 def choose(album: Album) -> None:
