@@ -158,7 +158,8 @@ def settle(points: F64, contact: Marks, ground: Ground) -> F64:
     both: Any = sparse.block_array([[own, -cross], [-cross.T, sparse.kron(at_place.T @ at_place, sparse.eye_array(2))]])
     aim = -seen + np.array([0.0, 0.0, ground.floor])
     right = np.concatenate([(on_frame.T @ aim).ravel(), (at_place.T @ seen[:, :2]).ravel()])
-    return np.asarray(spsolve(both.tocsc(), right)[: 3 * count].reshape(count, 3))
+    found = spsolve(both.tocsc(), right, permc_spec="MMD_AT_PLUS_A")  # symmetric: the usual order would fill it
+    return np.asarray(found[: 3 * count].reshape(count, 3))
 
 
 def lock(solved: Solved, contact: Marks, ground: Ground, settings: ContactSettings) -> Solved:
