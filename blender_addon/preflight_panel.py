@@ -9,6 +9,9 @@ import bpy
 from . import findings, panels, state
 from .words import tr
 
+BOX_PX = 14.0  # at scale 1, as the others: what a box takes of a row's width
+LABEL_ICON_PX = 22.0
+BUTTON_PX = 34.0  # a button's icon and margins
 ICONS = {"error": "CANCEL", "warning": "ERROR", "info": "INFO"}
 
 
@@ -41,16 +44,28 @@ class WANSTAGE_PT_preflight(bpy.types.Panel):
 def _line(layout: Any, each: findings.Finding) -> None:
     """A sentence, and under it what puts it right."""
     box = layout.box().column(align=True)
-    panels.sentence(box, each.text, ICONS[each.severity])
+    panels.sentence(box, each.text, ICONS[each.severity], inset=BOX_PX)
     if not each.fixes and each.frame is None:
         return
-    row = box.row(align=True)
+    beside = _fit_beside(each)
+    row = box.row(align=True) if beside else box.column(align=True)
     for fix in each.fixes:
         button = row.operator("wanstage.fix", text=fix.label, icon="TOOL_SETTINGS" if fix is each.fixes[0] else "NONE")
         button.finding, button.how = each.id, fix.how
     if each.frame is not None:
-        text = "" if each.fixes else tr("Frame {frame}", frame=each.frame)
+        text = "" if each.fixes and beside else tr("Frame {frame}", frame=each.frame)
         row.operator("wanstage.go_to_frame", text=text, icon="TIME").frame = each.frame
+
+
+def _fit_beside(each: findings.Finding) -> bool:
+    """Whether the buttons can be read in one row, in which all are equally wide but the one that is an icon."""
+    count = len(each.fixes)
+    if count < 2:
+        return True
+    points = bpy.context.preferences.ui_styles[0].widget.points
+    widest = max(panels.text_px(fix.label, points) for fix in each.fixes)
+    room = panels.label_px() + LABEL_ICON_PX - BOX_PX - (LABEL_ICON_PX if each.frame is not None else 0.0)
+    return room / count >= widest + BUTTON_PX
 
 
 register, unregister = bpy.utils.register_classes_factory((WANSTAGE_PT_preflight,))
