@@ -148,7 +148,7 @@ def accept(window: Window, shots: Path) -> None:
     window.click(*window.find_icon("CHECKMARK", beside).middle)
     window.rest()
     window.run("if bpy.context.scene.wanstage.takes[2].choice.verdict != 'accepted': raise ValueError('not accepted')")
-    window.find("Accepted, seed 0")
+    window.scroll_to("Accepted, seed 0")
     window.shoot(shots / "accepted.png")
 
 
