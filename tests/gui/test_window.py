@@ -161,12 +161,12 @@ def talk(window: Window, shots: Path) -> None:
     window.shoot(shots / "talk.png")
     generate(window)
     finished(window, 4)
-    wait_for(lambda: window.seen()["strips"] == [["Line", False], ["Take 4", True]], 60, "the take's sound")
+    wait_for(lambda: sorted(window.seen()["strips"]) == [["Line", False], ["Take 4", True]], 60, "the take's sound")
     window.wish("play")
     window.rest()
     window.shoot(shots / "talking.png")
     window.wish("mute")
-    wait_for(lambda: window.seen()["strips"] == [["Line", True], ["Take 4", False]], 10, "the take's own sound")
+    wait_for(lambda: sorted(window.seen()["strips"]) == [["Line", True], ["Take 4", False]], 10, "the take's own sound")
     draws_in_time(window)
 
 
