@@ -245,7 +245,9 @@ def _end_row(run: state.Run, final: str, sentence: str) -> None:
     takes.write_meta(take, values)
     if run.received:
         takes.tell(scene, take)
-        takes.relink(scene, take)
+        takes.relink(scene, take, sound=False)
+        if takes.sound_is_due(scene, take):
+            state.now.sounds.append(run.job_id)
     state.now.undo_step = f"Wanstage {take.name}"
     playback.redraw()
 

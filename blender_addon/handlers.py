@@ -84,6 +84,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.revision += 1
     now.removed.clear()
     now.undo_step = ""
+    now.sounds.clear()
     now.pieces.clear()
     watch.stop()
     watch.edited()

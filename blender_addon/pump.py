@@ -26,6 +26,7 @@ from . import (
     room,
     setup_run,
     state,
+    takes,
     wire,
 )
 from .problems import UserProblem
@@ -71,8 +72,15 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
 
 
 def _takes_its_time() -> bool:
-    """What gets a tick to itself: an undo step, or a piece of work that was begun; whether there was one."""
+    """What gets a tick to itself: a take's sound, which Blender opens, then its undo step, or a piece of work that was
+    begun; whether there was one."""
     now, began = state.now, time.perf_counter()
+    if now.sounds:
+        found = takes.find(now.sounds.popleft())
+        if found is not None:
+            takes.add_sound(*found)
+        now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
+        return True
     if now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
         title, now.undo_step = now.undo_step, ""
         compat.undo_push(title)
@@ -89,7 +97,7 @@ def _takes_its_time() -> bool:
 def _elsewhere() -> bool:
     """Whether something goes on beside the connection."""
     return (
-        bool(state.now.undo_step or state.now.pieces)
+        bool(state.now.sounds or state.now.undo_step or state.now.pieces)
         or setup_run.card.running is not None
         or remote.now.attempt is not None
     )

@@ -16,7 +16,7 @@ import bpy
 from . import compat, paths
 from .capture import sound as capture_sound
 from .capture.params import CaptureProblem
-from .capture.waves import open_sound
+from .capture.waves import wav_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def add(scene: bpy.types.Scene, take: Any, path: Path) -> Any:
     if strip is not None:
         return strip
     try:
-        seconds = open_sound(path, path.name).seconds
+        seconds = wav_seconds(path)
         first = round(take.frame_start)
         last = first + math.ceil(seconds * capture_sound.scene_rate(scene))
         channel = free_channel(scene, first, last)

@@ -79,6 +79,7 @@ class State:
     redraws: int = 0  # still to be made, see ``pump``
     resting: bool = False  # nothing is awaited: the pump's next turn may be seconds away
     waiting: Any = None  # follow.Shown, a picture left for the next tick
+    sounds: deque[str] = field(default_factory=deque)  # jobs whose sound is due on the sequencer: a tick each
     undo_step: str = ""  # its title: Blender takes its time for one, so that it gets the next tick to itself
     pieces: deque[Iterator[None]] = field(default_factory=deque)  # work too long for one tick: a piece each
     paused: set[str] = field(default_factory=set)
@@ -125,5 +126,6 @@ def reset() -> None:
     now.packs.clear()
     now.capture = None
     now.undo_step = ""
+    now.sounds.clear()
     now.pieces.clear()
     now.revision += 1

@@ -177,8 +177,8 @@ def place(scene: bpy.types.Scene, take: Any, camera: bpy.types.Object) -> bpy.ty
     return plane
 
 
-def relink(scene: bpy.types.Scene, take: Any) -> None:
-    """Put plane, sequence and driver of a take right from what is on disk."""
+def relink(scene: bpy.types.Scene, take: Any, *, sound: bool = True) -> None:
+    """Put plane, sequence and driver of a take right from what is on disk; its sound too, unless that waits."""
     camera = playback.camera_of(take)
     frames = folder(take)
     take.frames_done = framefiles.count(frames)
@@ -191,8 +191,13 @@ def relink(scene: bpy.types.Scene, take: Any) -> None:
     if take.background:
         behind.put(scene, take, camera)
         playback.set_visible(plane, False)
-    if scene.wanstage.add_sound and not take.sound_added:  # once: who deletes the strip does not want it
+    if sound and sound_is_due(scene, take):
         add_sound(scene, take)
+
+
+def sound_is_due(scene: bpy.types.Scene, take: Any) -> bool:
+    """Whether the take has a sound that shall go into the sequencer: once, who deletes the strip does not want it."""
+    return bool(scene.wanstage.add_sound) and not take.sound_added and sound_file(take).is_file()
 
 
 def move_beside_file(target_blend: Path) -> int:

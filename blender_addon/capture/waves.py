@@ -79,6 +79,15 @@ def _open_wav(path: Path, what: str) -> SoundFile:
     return SoundFile(path, rate, channels, frames / rate)
 
 
+def wav_seconds(path: Path) -> float:
+    """How long a WAV file of ours is, by its header alone: aud takes 7 ms to open one. Raises CaptureProblem."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            return file.getnframes() / file.getframerate()
+    except (OSError, EOFError, wave.Error, ZeroDivisionError) as error:
+        raise CaptureProblem(_unreadable(path.name)) from error
+
+
 def read(sound: SoundFile, begin: float, seconds: float) -> Samples:
     """float32 (n, channels), -1..1, of the file from ``begin`` seconds on; fewer where the file ends.
 

@@ -327,6 +327,25 @@ def strip_of(scene: Any, take: Any) -> Any:
     return found
 
 
+def test_the_sound_has_a_turn_of_its_own(connected: Any, track: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blender takes its time to open it: after the turn that ends the take, before that of its undo step."""
+    from blender_addon import compat, pump, soundtrack, state
+
+    clicks.need_strips()
+    talk(connected, track)
+    done: list[str] = []
+    monkeypatch.setattr(compat, "undo_push", done.append)
+    assert bpy.ops.wanstage.generate() == {"FINISHED"}
+    job = connected.wanstage.takes[0].job_id
+    assert pump.pump(lambda: state.now.runs[job].settled, TIMEOUT_S)
+    assert soundtrack.find(connected, job) is None
+    assert pump.tick() == pump.FLOWING_S
+    assert soundtrack.find(connected, job) is not None
+    assert done == []
+    assert pump.tick() == pump.FLOWING_S
+    assert done == ["Wanstage Take 1"]
+
+
 def test_the_strip_of_a_take(connected: Any, track: Path) -> None:
     """Named after the take, above what is there, once; heard with its take alone; gone with it."""
     from blender_addon import compat, soundtrack, takes
