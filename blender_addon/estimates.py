@@ -92,13 +92,18 @@ def forget() -> None:
 # ---- asking ------------------------------------------------------------------------------------------------
 
 
-def watch() -> bool:
-    """Ask if there is something to ask; True while an answer is waited for. Called by every turn of the timer."""
+def watch(*, resting: bool = False) -> bool:
+    """Ask if there is something to ask; True while an answer is waited for. Called by every turn of the timer.
+
+    ``resting``: nothing woke the timer, as drawing does for a changed setting, so that only an old answer matters.
+    """
     if not _can_ask():
         return False
     since = time.monotonic() - now.at
     if now.asked is not None and since < ANSWER_S:
         return True
+    if resting and now.asked is None and since < FRESH_S:
+        return False
     scene = bpy.context.scene
     if since < PAUSE_S or scene is None or not hasattr(scene, "wanstage"):
         return False

@@ -42,7 +42,7 @@ FLOWING_S, WORKING_S, IDLE_S, PAUSED_S = 1 / 60, 0.1, 6.0, 0.25
 def tick(budget_s: float = BUDGET_S) -> float | None:
     """One turn of at most about ``budget_s``; returns the seconds until the next, None when there is nothing to do."""
     now = state.now
-    now.resting = False
+    resting, now.resting = now.resting, False
     if now.paused:
         return PAUSED_S
     began = time.perf_counter()
@@ -57,7 +57,7 @@ def tick(budget_s: float = BUDGET_S) -> float | None:
     except (UserProblem, wire.errors.WanstageError) as problem:
         _give_up(heard.reason(problem))
         return WORKING_S if _elsewhere() else None
-    asked = estimates.watch()
+    asked = estimates.watch(resting=resting)
     room.watch()
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     if now.client is None and now.launch is None:
