@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 import wave
 from pathlib import Path
 from typing import Any
@@ -352,12 +351,9 @@ def test_how_long_the_last_one_took(demo: Any, offered: Any) -> None:
     assert check(demo)["time"].text == "Take 1 of this model and size took 2 min 5 s for 64 frames"
 
 
-def test_drawing_is_cheap(demo: Any, offered: Any) -> None:
+def test_drawing_shows_what_was_found_before(demo: Any, offered: Any) -> None:
     from blender_addon import findings
 
     offered()
     check(demo)
-    began = time.perf_counter()
-    for _ in range(50):
-        findings.kept(demo)
-    assert (time.perf_counter() - began) / 50 < 0.001
+    assert findings.kept(demo)[0] is findings.kept(demo)[0]
