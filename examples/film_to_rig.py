@@ -32,6 +32,7 @@ SENSOR_MM = 36.0
 WIDEST_PX = 960
 SHEET = (4, 2)  # pictures across and down
 CELL_PX, MARGIN_PX = 320, 24
+SAID = "wanstage: "  # before a sentence that needs no more words
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def estimate(told: argparse.Namespace) -> None:
-    """``wanstage pose``, once."""
+    """``wanstage pose``, which says itself what is wrong; ends the program then."""
     command = [sys.executable, "-m", "backend.cli", "pose", str(told.film.resolve()), "-o"]
     command += [str(told.out.resolve() / "pose.npz")]
     for name in ("models", "height", "camera"):
@@ -64,7 +65,9 @@ def estimate(told: argparse.Namespace) -> None:
             if (value := getattr(told, name))
             else []
         )
-    subprocess.run(command, check=True, cwd=ROOT)
+    ended = subprocess.run(command, check=False, cwd=ROOT)
+    if ended.returncode:
+        sys.exit(ended.returncode)
 
 
 def draw_rig(told: argparse.Namespace) -> None:
@@ -80,7 +83,9 @@ def draw_rig(told: argparse.Namespace) -> None:
     with log.open("w") as stream:
         ended = subprocess.run([*start, "--stage", json.dumps(given)], stdout=stream, stderr=stream, check=False)
     if ended.returncode:
-        sys.exit(f"Blender could not do it; its last words:\n{log.read_text()[-1500:]}")
+        words = log.read_text()
+        said = [line for line in words.splitlines() if line.startswith(SAID)]
+        sys.exit(said[-1] if said else f"Blender could not do it; its last words:\n{words[-1500:]}")
 
 
 def lay_over(told: argparse.Namespace) -> Iterator[Path]:
@@ -169,7 +174,7 @@ def the_armature(name: str) -> bpy.types.Object:
     found = [item for item in bpy.data.objects if item.type == "ARMATURE" and (not name or item.name == name)]
     if len(found) != 1:
         names = ", ".join(item.name for item in bpy.data.objects if item.type == "ARMATURE") or "none"
-        sys.exit(f"Give the armature's name by --armature: the file has {names}.")
+        sys.exit(f"{SAID}give the armature's name by --armature: the file has {names}.")
     return found[0]
 
 
@@ -231,6 +236,10 @@ if __name__ == "__main__":
         try:
             stage(json.loads(sys.argv[-1]))
             code = 0
+        except SystemExit as end:
+            print(end, file=sys.stderr)
+        except RuntimeError as error:  # an operator's sentence
+            print(SAID + str(error).strip().removeprefix("Error: "), file=sys.stderr)
         except Exception:
             sys.excepthook(*sys.exc_info())
         sys.stdout.flush()
