@@ -70,7 +70,7 @@ def slide(rig: Rig, motion: Motion) -> list[float]:
     found = []
     for foot in find_feet(rig):
         places = points(rig, foot, motion.turns, motion.hips)
-        found += slide_of(places, _contact(motion.contact, foot))
+        found += slide_of(places, contact_of(motion.contact, foot))
     return found
 
 
@@ -84,29 +84,30 @@ def slide_of(places: Array, contact: Array) -> list[float]:
     return found
 
 
-def _contact(contact: Array, foot: Foot) -> Array:
+def contact_of(contact: Array, foot: Foot) -> Array:
+    """(T,2) of a motion's contacts (T,4): the foot's heel and ball."""
     return contact[:, :2] if foot.side == "left" else contact[:, 2:]
 
 
 def lock(rig: Rig, motion: Motion, fps: float, metres: float = 1.0) -> Motion:
     """The motion with its contacts held; ``fps`` of its samples, ``metres`` a unit of the rig."""
-    feet = [foot for foot in find_feet(rig) if _contact(motion.contact, foot).any()]
+    feet = [foot for foot in find_feet(rig) if contact_of(motion.contact, foot).any()]
     if not feet:
         return motion
     blend = max(round(BLEND_S * fps), 1)
     turns, downs, slips, heights = motion.turns.copy(), [], [], []
     for foot in feet:
-        contact = _contact(motion.contact, foot)
+        contact = contact_of(motion.contact, foot)
         _keep_still(rig, foot, turns, np.asarray(contact.all(1)), blend)
         places = points(rig, foot, turns, motion.hips)
         downs.append(np.asarray(contact.any(1)))
         slips.append(stance.slip(places, contact))
         heights.append(_heights(rig, foot, places, contact))
     across = stance.over_ground(slips, downs, fps)
-    up = stance.up_and_down(_usual(rig, heights, downs), downs, fps)
+    up = stance.up_and_down(_usual(heights, downs, USUAL * leg(rig, feet[0])), downs, fps)
     hips = motion.hips + np.concatenate([across, up[:, None]], 1)
     for foot, down, path, height in zip(feet, downs, slips, heights, strict=True):
-        size = max(1.0 / metres, _leg(rig, foot))
+        size = max(1.0 / metres, leg(rig, foot))
         lack = np.concatenate([_lack(path + across, down, SLIP * size), (height - up)[:, None]], 1)
         aligned = motion.aligned[foot.thigh]
         _hold(rig, foot, turns, hips=hips, lack=lack, down=down, most=LIFT * size, blend=blend, aligned=aligned)
@@ -127,14 +128,9 @@ def _keep_still(rig: Rig, foot: Foot, turns: Array, flat: Array, blend: int) -> 
 
 def _heights(rig: Rig, foot: Foot, places: Array, contact: Array) -> Array:
     """How much too low the foot is (T,) while it is down; zero in the air."""
-    floor = np.array([0.0, foot.ball[2] - foot.heel[2]]) + _ground(rig)
+    floor = np.array([0.0, foot.ball[2] - foot.heel[2]]) + rig.floor
     found = np.where(contact, floor - places[:, :, 2], 0.0).sum(1) / np.maximum(contact.sum(1), 1)
-    return _on_steps(found, np.asarray(contact.any(1)), ON_GROUND * _leg(rig, foot))
-
-
-def _ground(rig: Rig) -> float:
-    """Height of the ground under the moving rig: see ``Rig.standing``."""
-    return rig.ground if rig.standing else 0.0
+    return _on_steps(found, np.asarray(contact.any(1)), ON_GROUND * leg(rig, foot))
 
 
 def _on_steps(heights: Array, where: Array, most: float) -> Array:
@@ -147,10 +143,10 @@ def _on_steps(heights: Array, where: Array, most: float) -> Array:
     return found
 
 
-def _usual(rig: Rig, heights: list[Array], downs: list[Array]) -> list[Array]:
-    """Heights without those that are far from the clip's usual one."""
+def _usual(heights: list[Array], downs: list[Array], most: float) -> list[Array]:
+    """Heights, none further than ``most`` from the clip's usual one."""
     known = np.concatenate([height[down] for height, down in zip(heights, downs, strict=True)])
-    middle, most = np.median(known), USUAL * _leg(rig, find_feet(rig)[0])
+    middle = np.median(known)
     return [np.where(down, np.clip(each, middle - most, middle + most), 0.0)
             for each, down in zip(heights, downs, strict=True)]  # fmt: skip
 
@@ -253,7 +249,8 @@ def _corners(distance: Array, lengths: tuple[float, float]) -> tuple[Array, Arra
     return np.arccos(np.clip(at_hip, -1.0, 1.0)), np.arccos(np.clip(at_ankle, -1.0, 1.0))
 
 
-def _leg(rig: Rig, foot: Foot) -> float:
+def leg(rig: Rig, foot: Foot) -> float:
+    """From hip to ankle in rest."""
     return float(np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh]))
 
 

@@ -149,21 +149,21 @@ def contacts(rig: Rig, matrices: Array, fps: float) -> tuple[Array, float]:
     from . import feet
 
     found = np.zeros((len(matrices), 4), bool)
-    ground, parts, leg = rig.ground if rig.standing else 0.0, [], 0.0
+    parts, leg = [], 0.0
     for foot in feet.find_feet(rig):
         ankle = matrices[:, foot.ankle]
-        leg = np.linalg.norm(rig.head[foot.ankle] - rig.head[foot.thigh])
+        leg = feet.leg(rig, foot)
         for n, way in enumerate((foot.heel, foot.ball)):
             place = ankle[:, :3, 3] + ankle[:, :3, :3] @ way
             speed = np.linalg.norm(np.gradient(place, axis=0), axis=1) * fps if len(place) > 1 else np.zeros(1)
-            height = place[:, 2] - ground - (0.0 if n == 0 else foot.ball[2] - foot.heel[2])
+            height = place[:, 2] - rig.floor - (0.0 if n == 0 else foot.ball[2] - foot.heel[2])
             parts.append((n + (0 if foot.side == "left" else 2), speed / leg, height / leg))
     floor = _floor(parts)
     for column, speed, height in parts:
         for a, b in feet.runs((speed < SLOWISH) & (height < floor + DOWNISH)):
             sure = (speed[a:b] < SLOW) & (height[a:b] < floor + DOWN)
             found[a:b, column] = b - a >= LEAST and bool(sure.any())
-    return found, floor * float(leg) if abs(floor) > DOWNISH else 0.0
+    return found, floor * leg if abs(floor) > DOWNISH else 0.0
 
 
 def _floor(parts: list[tuple[int, Array, Array]]) -> float:

@@ -56,7 +56,7 @@ def make_report(
     for foot in feet.find_feet(rig):
         turned = target.turns[:, foot.ankle]
         places = np.stack([heads[:, foot.ankle] + turned @ way for way in (foot.heel, foot.ball)], 1)
-        after += feet.slide_of(places, target.contact[:, :2] if foot.side == "left" else target.contact[:, 2:])
+        after += feet.slide_of(places, feet.contact_of(target.contact, foot))
     body = [i for i, node in enumerate(rig.nodes) if node.mode not in {"pole", "carried"}]
     have = {node.first for node in rig.nodes}
     missing = [name for name in joints.NAMES if name not in have]
@@ -76,8 +76,9 @@ def make_report(
 
 def _held(rig: Rig, target: Motion, free: Motion, metres: float) -> dict[str, float]:
     """What holding the feet took: how far the hips left their path, and how far thighs and shins were turned."""
-    rows = [row for foot in feet.find_feet(rig) for row in (foot.thigh, foot.shin)]
-    ends = [row for foot in feet.find_feet(rig) for row in (foot.shin, foot.ankle)]
+    found = feet.find_feet(rig)
+    rows = [row for foot in found for row in (foot.thigh, foot.shin)]
+    ends = [row for foot in found for row in (foot.shin, foot.ankle)]
     before, after = (positions(rig, each.turns, each.hips) for each in (free, target))
     turned = angle_between(before[:, ends] - before[:, rows], after[:, ends] - after[:, rows])
     moved = np.linalg.norm(target.hips - free.hips, axis=1).max() * metres * 100.0

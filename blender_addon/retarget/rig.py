@@ -100,6 +100,11 @@ class Rig:
         """The kind of rig in words."""
         return tr(TITLES.get(self.family, self.family))
 
+    @property
+    def floor(self) -> float:
+        """Height of the ground under the moving rig."""
+        return self.ground if self.standing else 0.0
+
     def find(self, name: str) -> int:
         """Row of the node of that name; -1."""
         return next((i for i, node in enumerate(self.nodes) if node.name == name), -1)

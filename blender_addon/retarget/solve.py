@@ -76,7 +76,7 @@ def solve(rig: Rig, person: Person, samples: Samples) -> Motion:
     middle = _middle(rig)
     rest_middle = person.rest[list(UPPER)].mean(0)
     path = (samples.middle - rest_middle * [0.0, 0.0, 1.0]) * scale
-    path[:, 2] += standing_height(rig, aligned) + (rig.ground if rig.standing else 0.0)
+    path[:, 2] += standing_height(rig, aligned) + rig.floor
     hips = path + np.einsum("tij,j->ti", turns[:, 0], rig.head[0] - middle)
     return Motion(turns, hips, samples.contact, aligned, scale)
 

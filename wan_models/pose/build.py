@@ -17,10 +17,10 @@ from . import fit as fitting
 from .contacts import ContactSettings, Ground, feet, find_contacts, lock, settle, speeds
 from .estimator import every_frame
 from .filters import Smoothing
-from .joints import HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
+from .joints import EARS, HAND_LANDMARKS, INDEX, JOINTS, MP, SIDES, Lengths, soles
 from .posefile import CameraPath, Person, PoseFile
 from .sight import LEAST_SEEN, Clip, Sight, between, confidence, gather, prepare
-from .solve import Solved, measure, solve
+from .solve import Solved, measure, middle, solve
 from .tracks import Track
 
 F64 = NDArray[np.float64]
@@ -128,16 +128,13 @@ def _placed(sight: Sight, lengths: Lengths, factor: float, fps: float, options: 
     lengths, points = lengths.scaled(factor), sight.points * factor
     for _ in range(_FITS):
         root = _root(solve(points, lengths, sight.turned, options.limits, sight.heads), sight, fps, options)
-        points = _fitted(points - _hips(points) + root[:, None], lengths, sight, fps, options.smoothing)
+        points = points - middle(points, "Hip")[:, None] + root[:, None]
+        points = _fitted(points, lengths, sight, fps, options.smoothing)
         seen = measure(points, sight.marks[..., 3], sight.turned)
         lengths = seen.scaled(options.height / seen.height) if options.height else seen
     body = solve(points, lengths, sight.turned, options.limits, sight.heads)
     body.root = _root(body, sight, fps, options)
     return body
-
-
-def _hips(points: F64) -> F64:
-    return np.asarray(points[:, [MP["leftHip"], MP["rightHip"]]].mean(axis=1, keepdims=True))
 
 
 def _root(body: Solved, sight: Sight, fps: float, options: PoseOptions) -> F64:
@@ -239,7 +236,7 @@ def _level(
 def _axes(body: Solved) -> F64:
     """(n,3) from the ankles to the ears."""
     points = body.points()
-    return np.asarray((points[:, [7, 8]] - points[:, [MP["leftAnkle"], MP["rightAnkle"]]]).mean(axis=1))
+    return np.asarray(points[:, list(EARS)].mean(axis=1) - middle(points, "Ankle"))
 
 
 def _steps(index: NDArray[np.intp], points: F64) -> F64:

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .joints import MP, SIDES, Lengths
+from .joints import EARS, MP, SIDES, Lengths
 
 F64 = NDArray[np.float64]
 
 PARTS = ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle", "Heel", "Toe")
 POINTS: tuple[int, ...] = tuple(MP[side + part] for part in PARTS for side in SIDES)
 """MediaPipe's number of each point; after them comes the middle of the ears."""
-EARS = [7, 8]
 _COUNT = len(POINTS) + 1
 _AT = {number: place for place, number in enumerate(POINTS)}
 _ROUNDS = 4
@@ -81,7 +80,7 @@ def _bones(lengths: Lengths) -> list[_Bone]:
 
 def gathered(values: F64) -> F64:
     """(T,17,...) the points of this module among MediaPipe's 33, (T,33,...)."""
-    return np.concatenate([values[:, list(POINTS)], values[:, EARS].mean(axis=1, keepdims=True)], axis=1)
+    return np.concatenate([values[:, list(POINTS)], values[:, list(EARS)].mean(axis=1, keepdims=True)], axis=1)
 
 
 def fit(points: F64, rays: F64, sure: F64, lengths: Lengths, *, perspective: bool = True, trust: Trust) -> F64:

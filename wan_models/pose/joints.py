@@ -57,6 +57,9 @@ MP = {
 }  # fmt: skip
 BODY_LANDMARKS = 33
 HAND_LANDMARKS = 21
+LIMB_LANDMARKS: tuple[int, ...] = (*range(11, 17), *range(23, 29))
+"""Shoulders to wrists, hips to ankles."""
+EARS = (7, 8)
 HEAD_LANDMARKS: tuple[int, ...] = tuple(range(11))
 """Nose, eyes (inner, middle, outer, left then right), ears, corners of the mouth."""
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .joints import MP, SIDES
+from .joints import LIMB_LANDMARKS, MP, SIDES
 
 F64 = NDArray[np.float64]
 
 _HEAD = [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9]
 MIRRORED: NDArray[np.intp] = np.array([*_HEAD, *(point + (1 if point % 2 else -1) for point in range(11, 33))])
 """For each of MediaPipe's 33 points the one of the other side."""
-_LIMBS = (*range(11, 17), *range(23, 29))  # shoulders to wrists, hips to ankles
 ALL, LEGS, ARMS = tuple(range(33)), tuple(range(25, 33)), tuple(range(13, 23))
 """All points; those from the knees and from the elbows on: who is seen from the side has these confused one by one."""
 _LONGER = 0.04
@@ -31,7 +30,7 @@ def mistaken(landmarks: F64, limbs: tuple[int, ...] = ALL) -> NDArray[np.bool_]:
     The cheapest path through both names of each frame (Viterbi, "Error bounds for convolutional codes", 1967): a step
     costs the median way of the limbs in the picture.
     """
-    told = list(_LIMBS if limbs == ALL else limbs)
+    told = list(LIMB_LANDMARKS if limbs == ALL else limbs)
     points, count = landmarks[:, told, :2], len(landmarks)
     if count < 3:
         return np.zeros(count, bool)

@@ -13,7 +13,7 @@ from .contacts import runs
 from .filters import Smoothing
 from .joints import BODY_LANDMARKS, HAND_LANDMARKS, JOINTS, MP, SIDES
 from .posefile import CameraPath
-from .solve import head_turns
+from .solve import head_turns, middle
 from .tracks import Track
 
 F64 = NDArray[np.float64]
@@ -121,8 +121,7 @@ def prepare(sight: Sight, clip: Clip, smooth: Smoothing | None) -> None:
         world, sight.marks = _steadied(sight, clip.fps, smooth.cutoff)
     world = _joints(world, clip.skin)
     sight.marks[..., :2] = _joints(sight.marks[..., :2], clip.skin)
-    hips = sight.marks[:, [MP["leftHip"], MP["rightHip"]], :2].mean(axis=1)
-    view = place.facing(hips, sight.camera) if clip.view_relative else None
+    view = place.facing(middle(sight.marks, "Hip")[:, :2], sight.camera) if clip.view_relative else None
     sight.points = place.to_world(world, sight.camera, view)
     sight.turned = {
         side: _smooth_hand(place.to_world(hand, sight.camera, view), clip.fps, smooth)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import turns
 from .joints import (
     BODY_LANDMARKS,
+    EARS,
     FINGER_PARTS,
     FINGERS,
     HAND_JOINTS,
@@ -126,10 +127,10 @@ def measure(points: F64, visibility: F64, hands: dict[str, F64] | None = None) -
         "upper_leg": _both(points, visibility, "Hip", "Knee"),
         "lower_leg": _both(points, visibility, "Knee", "Ankle"),
     }
-    shoulders, hips = _middle(points, "Shoulder"), _middle(points, "Hip")
+    shoulders, hips = middle(points, "Shoulder"), middle(points, "Hip")
     sure = visibility[:, [11, 12, 23, 24]].min(axis=1) > _SURE
     lengths["trunk"] = _of(np.linalg.norm(shoulders - hips, axis=-1), sure)
-    ears = points[:, [7, 8]].mean(axis=1)
+    ears = points[:, list(EARS)].mean(axis=1)
     sure = visibility[:, [7, 8, 11, 12]].min(axis=1) > _SURE
     lengths["neck"] = _of(np.linalg.norm(ears - shoulders, axis=-1), sure)
     back, front, sole = (
@@ -143,7 +144,8 @@ def measure(points: F64, visibility: F64, hands: dict[str, F64] | None = None) -
     return replace(found, hand=_hand_size(found.height, hands or {}))
 
 
-def _middle(points: F64, part: str) -> F64:
+def middle(points: F64, part: str) -> F64:
+    """(T,C) between the left and the right one of ``points`` (T,33,C)."""
     return np.asarray((points[:, MP[f"left{part}"]] + points[:, MP[f"right{part}"]]) / 2)
 
 
@@ -193,7 +195,7 @@ def solve(
     found = Solved(
         lengths, rest, np.repeat(np.eye(3)[None, None], count, 0).repeat(len(JOINTS), 1), np.zeros((count, 3))
     )
-    found.root = _middle(points, "Hip")
+    found.root = middle(points, "Hip")
     template = Solved(lengths, rest, np.repeat(np.eye(3)[None, None], len(JOINTS), 1), rest[:1]).points()[0]
     _trunk(found, points, limits, heads)
     for side in SIDES:
@@ -204,7 +206,7 @@ def solve(
 
 
 def _trunk(found: Solved, points: F64, limits: bool, heads: F64 | None) -> None:
-    up = _middle(points, "Shoulder") - _middle(points, "Hip")
+    up = middle(points, "Shoulder") - middle(points, "Hip")
     hips = _upright(points, "Hip", up)
     chest = _upright(points, "Shoulder", up)
     head = head_turns(points) if heads is None else head_turns(points) @ heads
@@ -224,7 +226,7 @@ def _neck(points: F64, length: float, chest: F64, head: F64) -> F64:
     """Turned as much as lies between chest and head, and leaned so that the ears are where they are seen: the chest
     carries the neck's first part, the head its last (``rest_pose``).
     """
-    ears = points[:, [7, 8]].mean(axis=1) - _middle(points, "Shoulder")
+    ears = points[:, list(EARS)].mean(axis=1) - middle(points, "Shoulder")
     below, rest, above = NECK_PARTS
     between = turns.halfway(chest, head)
     way = ears - length * (turns.apply(chest, below) + turns.apply(head, above))

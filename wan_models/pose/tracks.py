@@ -19,8 +19,9 @@ from wan_models.engine import RequestRefused
 
 from .crops import torso_px
 from .estimator import F32, Image, Seen
+from .joints import LIMB_LANDMARKS
 
-BODY = list(range(11, 17)) + list(range(23, 29))  # shoulders to wrists, hips to ankles
+BODY = list(LIMB_LANDMARKS)
 _GATE = 1.6  # torsos: further from where it should be, it is somebody else
 _GATE_GROWS = 0.08  # torsos more for each frame that the person was not seen
 _GATE_MOST = 4.0
