@@ -83,9 +83,7 @@ def wanstage_load_post(*_args: Any) -> None:
     now.capture = None
     now.revision += 1
     now.removed.clear()
-    now.undo_step = ""
-    now.sounds.clear()
-    now.pieces.clear()
+    now.drop_due()
     watch.stop()
     watch.edited()
     placing.load_post()

@@ -79,28 +79,23 @@ def _takes_its_time() -> bool:
         found = takes.find(now.sounds.popleft())
         if found is not None:
             takes.add_sound(*found)
-        now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
-        return True
-    if now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
+    elif now.undo_step and now.export is None:  # a step would keep the scene that a film is rendered in
         title, now.undo_step = now.undo_step, ""
         compat.undo_push(title)
-        return True
-    if not now.pieces:
+        return True  # Blender's time, not ours
+    elif now.pieces:
+        work = now.pieces.popleft()
+        if next(work, now) is not now:
+            now.pieces.appendleft(work)  # what fails is not tried again
+    else:
         return False
-    work = now.pieces.popleft()
-    if next(work, now) is not now:
-        now.pieces.appendleft(work)  # what fails is not tried again
     now.longest_tick_s = max(now.longest_tick_s, time.perf_counter() - began)
     return True
 
 
 def _elsewhere() -> bool:
     """Whether something goes on beside the connection."""
-    return (
-        bool(state.now.sounds or state.now.undo_step or state.now.pieces)
-        or setup_run.card.running is not None
-        or remote.now.attempt is not None
-    )
+    return state.now.is_due() or setup_run.card.running is not None or remote.now.attempt is not None
 
 
 def _pair() -> None:

@@ -96,6 +96,16 @@ class State:
         """Whether requests can be made now."""
         return self.status == "connected"
 
+    def is_due(self) -> bool:
+        """Whether something waits for a tick of its own."""
+        return bool(self.sounds or self.undo_step or self.pieces)
+
+    def drop_due(self) -> None:
+        """None of it is due any more: it was about another file."""
+        self.undo_step = ""
+        self.sounds.clear()
+        self.pieces.clear()
+
     def active(self) -> list[Run]:
         """Jobs whose take is not yet settled."""
         return [run for run in self.runs.values() if not run.settled]
@@ -125,7 +135,5 @@ def reset() -> None:
     now.paused.clear()
     now.packs.clear()
     now.capture = None
-    now.undo_step = ""
-    now.sounds.clear()
-    now.pieces.clear()
+    now.drop_due()
     now.revision += 1

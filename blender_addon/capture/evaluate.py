@@ -57,7 +57,7 @@ class Scratch:
                 raise CaptureProblem(msg) from error
 
     def let_go(self) -> None:
-        """Free what Cycles keeps of our scenes between renders; it loads them anew at the next one.
+        """Free what Cycles keeps of our scenes between renders.
 
         Blender (4.2 to 5.2) frees it neither with the scene nor at undo. The dependency graph that is left points to
         freed memory, and the next change of a relation anywhere in the file reads that: a crash, now and then.
@@ -65,9 +65,7 @@ class Scratch:
         for collection, block in self._made:
             if collection == "scenes":
                 with contextlib.suppress(ReferenceError):
-                    kept = block.render.use_persistent_data
                     block.render.use_persistent_data = False  # this is what frees
-                    block.render.use_persistent_data = kept
 
     def close(self) -> None:
         """Remove everything, and the image that rendering leaves when there was none before."""
