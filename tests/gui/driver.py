@@ -235,6 +235,10 @@ class Window:
         self.click(*place.middle)
         return place
 
+    def list_button(self, first: Place, icon: str) -> Place:
+        """A button in the column behind a list, by the name in its first row: not the sign of a finished take in it."""
+        return self.find_icon(icon, Place(first.x + 90, first.y - 16, 90, 40))
+
     def press_button(self, text: str, done: Callable[[], Any], what: str, nth: int = 0) -> None:
         """Click a button of the sidebar until it is done: a grey one is clicked again after the next redraw."""
         self.scroll_to(text)

@@ -308,9 +308,7 @@ def choose(album: Album) -> None:
     window.row("Take 2").click_icon("SOLO_OFF")
     window.rest()
     window.click(*window.row("Take 2").place.middle)
-    first = window.row("Take 1").place
-    beside = Place(first.x + 90, first.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
-    accept = window.find_icon("CHECKMARK", beside)
+    accept = window.list_button(window.row("Take 1").place, "CHECKMARK")
     window.click(*accept.middle)
     window.rest()
     window.run("if bpy.context.scene.wanstage.takes[1].choice.verdict != 'accepted': raise ValueError('not accepted')")

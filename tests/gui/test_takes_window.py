@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import driver
-from driver import Place, Window, wait_for
+from driver import Window, wait_for
 
 SIZE = (1280, 1500)
 pytestmark = driver.marks
@@ -46,9 +46,7 @@ def test_choose_between_takes(window: Window, tmp_path: Path) -> None:
     window.click(*window.row("Take 1").place.middle)
     until(lambda seen: seen["selected"] == 0, "the first take selected")
     window.rest()
-    name = window.scroll_to("Take 1")
-    beside = Place(name.x + 90, name.y - 16, 90, 40)  # behind the list, not the sign of a finished take in it
-    window.click(*window.find_icon("CHECKMARK", beside).middle)
+    window.click(*window.list_button(window.scroll_to("Take 1"), "CHECKMARK").middle)
     until(lambda seen: seen["takes"][0]["verdict"] == "accepted", "the accepted take")
     window.find("Accepted, seed 41")
     star = window.row("Take 2")

@@ -144,8 +144,7 @@ def draft(window: Window, shots: Path) -> None:
 def accept(window: Window, shots: Path) -> None:
     """The check mark beside the list accepts the take that was made last."""
     first = window.scroll_to("Take 1")
-    beside = Place(first.x + 90, first.y - 16, 90, 40)  # behind the list, at its top
-    window.click(*window.find_icon("CHECKMARK", beside).middle)
+    window.click(*window.list_button(first, "CHECKMARK").middle)
     window.rest()
     window.run("if bpy.context.scene.wanstage.takes[2].choice.verdict != 'accepted': raise ValueError('not accepted')")
     window.scroll_to("Accepted, seed 0")
